@@ -1,0 +1,75 @@
+//! What goes into the core and what comes out of it.
+
+use serde::{Deserialize, Serialize};
+use spectrum2_backend_protocol::Frame;
+use spectrum2_xmpp::Element;
+
+use crate::storage;
+
+/// A point in time: milliseconds of a clock that never goes back (`CLOCK_BOOTTIME`, so that it outlives a restart).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct Time(pub u64);
+
+impl Time {
+    /// This point in time, `milliseconds` later.
+    #[must_use]
+    pub const fn after(self, milliseconds: u64) -> Self {
+        Self(self.0.saturating_add(milliseconds))
+    }
+
+    /// Milliseconds from `earlier` to this point in time, zero if it lies later.
+    #[must_use]
+    pub const fn since(self, earlier: Self) -> u64 {
+        self.0.saturating_sub(earlier.0)
+    }
+}
+
+/// Names one connection to a backend process. The core chooses it; numbers are never used again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct Link(pub u64);
+
+/// Pairs a storage request with its answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct Token(pub u64);
+
+/// Something that happened outside.
+#[derive(Debug)]
+pub enum Event {
+    /// The component handshake is done: stanzas can be sent.
+    XmppUp,
+    /// The XMPP stream is lost. The shell reconnects by itself; stanzas must not be sent until the next [`Event::XmppUp`].
+    XmppDown,
+    /// A stanza came from the XMPP server.
+    Stanza(Element),
+    /// The connection asked for by [`Action::OpenBackend`] stands.
+    BackendUp(Link),
+    /// A frame came from a backend.
+    Frame(Link, Frame),
+    /// The connection could not be made, or is gone; `reason` is for the log. No more events for this link follow.
+    BackendDown(Link, String),
+    /// Storage answers the request with this token. Requests are carried out in the order in which they were made.
+    Stored(Token, Result<storage::Answer, storage::Error>),
+    /// The time that [`super::Gateway::deadline`] named has come.
+    Tick,
+    /// The daemon is asked to end. The core says good-bye and gives [`Action::Stopped`].
+    Stop,
+}
+
+/// Something that the shell must do. Actions are carried out in order.
+#[derive(Debug)]
+pub enum Action {
+    /// Send this stanza to the XMPP server.
+    Stanza(Element),
+    /// Connect to the launcher; answered by [`Event::BackendUp`] or [`Event::BackendDown`].
+    OpenBackend(Link),
+    /// Send this frame to a backend.
+    Frame(Link, Frame),
+    /// Close the connection once all frames are written. No [`Event::BackendDown`] follows.
+    CloseBackend(Link),
+    /// Ask storage; answered by [`Event::Stored`] with the same token.
+    Store(Token, storage::Request),
+    /// The configuration cannot work (a protocol plugin that is not there): end with status 78 and this text.
+    Misconfigured(String),
+    /// Everything is said: write it out and end.
+    Stopped,
+}

@@ -1,0 +1,96 @@
+//! What the core asks of the database: plain requests and answers, in Spectrum 2's own schema.
+
+use jid::BareJid;
+use serde::{Deserialize, Serialize};
+use spectrum2_config::Secret;
+
+/// A registered user: one row of `users`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Registration {
+    /// Row id; 0 before the row is stored.
+    pub id: i64,
+    /// Name on the legacy network (`uin`), after `registration.username_mask`.
+    pub legacy_name: String,
+    /// Password on the legacy network; empty where none is needed.
+    pub password: Secret,
+    /// What the registration form's `language` said; may be empty.
+    pub language: String,
+    /// What the registration form's `encoding` said; may be empty.
+    pub encoding: String,
+    /// May log in where `service.vip_only` is set.
+    pub vip: bool,
+}
+
+/// A contact: one row of `buddies` and its `icon_hash` setting.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StoredContact {
+    /// Name on the legacy network (`uin`), in its own letter case.
+    pub legacy_name: String,
+    /// Alias (`nickname`); may be empty.
+    pub alias: String,
+    /// Names of groups, joined by newlines in the database.
+    pub groups: Vec<String>,
+    /// `subscription` is `both` rather than `ask`.
+    pub subscribed: bool,
+    /// Bit 2: the JID is escaped as XEP-0106 says; bit 8: blocked. Other bits are kept.
+    pub flags: i32,
+    /// Hash of the avatar; may be empty.
+    pub icon_hash: String,
+}
+
+/// Everything that is stored of one user.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StoredUser {
+    /// The row of `users`.
+    pub registration: Registration,
+    /// Rows of `users_settings`: name and value.
+    pub settings: Vec<(String, String)>,
+    /// Rows of `buddies`.
+    pub contacts: Vec<StoredContact>,
+}
+
+/// A request of the core. Each is one transaction.
+#[derive(Clone, Debug)]
+pub enum Request {
+    /// All of one user. Answer: [`Answer::User`].
+    LoadUser(BareJid),
+    /// Insert the user, or update name, password, language and encoding of an existing one (never `online` or `vip`).
+    /// Answer: [`Answer::Id`].
+    SaveUser(BareJid, Registration),
+    /// Delete the user with settings and contacts. Answer: [`Answer::Done`].
+    RemoveUser(i64),
+    /// Remember whether the user is logged in, and when (`last_login`). Answer: [`Answer::Done`].
+    SetOnline(i64, bool),
+    /// Insert or update contacts of the user by their legacy names. Answer: [`Answer::Done`].
+    SaveContacts(i64, Vec<StoredContact>),
+    /// Delete contacts of the user by their legacy names, with their settings. Answer: [`Answer::Done`].
+    RemoveContacts(i64, Vec<String>),
+    /// Insert or update a setting of the user (name, Spectrum 2's type number, value). Answer: [`Answer::Done`].
+    SaveSetting(i64, String, i32, String),
+    /// JIDs of all users that were logged in when the daemon last ended. Answer: [`Answer::Jids`].
+    OnlineUsers,
+    /// JIDs of all registered users. Answer: [`Answer::Jids`].
+    AllUsers,
+    /// Whether another user than this one has this legacy name. Answer: [`Answer::Taken`].
+    LegacyNameTaken(String, BareJid),
+}
+
+/// The answer to a [`Request`].
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Answer {
+    /// The user, or `None` if not registered.
+    User(Option<Box<StoredUser>>),
+    /// Row id of the saved user.
+    Id(i64),
+    /// It is done.
+    Done,
+    /// A list of JIDs; rows whose `jid` is not a JID are left out (and logged).
+    Jids(Vec<BareJid>),
+    /// Whether the name is taken.
+    Taken(bool),
+}
+
+/// Why storage could not answer. The text names the database, the cause and what to do.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{0}")]
+pub struct Error(pub String);
