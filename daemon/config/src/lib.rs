@@ -1,1 +1,5 @@
-//! To be written.
+//! Transport files of Spectrum 2.
+
+mod secret;
+
+pub use secret::Secret;
