@@ -1,0 +1,129 @@
+"""Transports as an admin sees them: a file, a unit, its status and its journal."""
+
+import asyncio
+import shutil
+import subprocess
+from pathlib import Path
+
+from conversation import XmppServer
+
+# prpl-irc sends a line in two seconds after a burst; the scenarios' IRC server asks for no such patience.
+NETWORKS = {
+    "prpl-irc": {"registration.username_mask": "$username@irc.test", "identity.type": "irc",
+                 "purple.ratelimit-interval": 0, "purple.ratelimit-burst": 100000},
+    "prpl-jabber": {"identity.type": "xmpp"},
+}
+
+SECRET = "capulet"
+"""What the servers' configuration has as the secret of every component."""
+
+
+class Transport:
+    """The transport NAME.DOMAIN of an XMPP server.
+
+    Options are given as section__key=value; a list repeats the key, None leaves an option out.
+    """
+
+    def __init__(self, name: str, server: XmppServer, options: dict[str, object]):
+        self.name = name
+        self.jid = f"{name}.{server.domain}"
+        self.unit = f"spectrum2@{name}.service"
+        self.backend_unit = f"spectrum2-backend@{name}.service"
+        self.socket_unit = f"spectrum2-backend@{name}.socket"
+        self.file = Path(f"/etc/spectrum2/transports/{name}.cfg")
+        given = {key.replace("__", ".", 1): value for key, value in options.items()}
+        protocol = given.setdefault("service.protocol", "prpl-irc")
+        self.options = {
+            "service.jid": self.jid,
+            "service.server": server.domain,
+            "service.port": 5347,
+            "service.password": SECRET,
+            "service.users_per_backend": 10,
+            **NETWORKS.get(protocol, {}),
+            **given,
+        }
+
+    def write(self) -> None:
+        """Puts the transport's file in place."""
+        sections: dict[str, list[str]] = {}
+        for option, value in self.options.items():
+            section, key = option.split(".", 1)
+            for each in value if isinstance(value, list) else [] if value is None else [value]:
+                sections.setdefault(section, []).append(f"{key} = {each}")
+        self.file.write_text("".join(f"[{section}]\n{chr(10).join(lines)}\n\n" for section, lines in sections.items()))
+
+    async def start(self) -> None:
+        """Writes the file and starts the unit, which must come up."""
+        self.write()
+        status, output = await systemctl("start", self.unit)
+        assert status == 0, output
+
+    async def fails_to_start(self) -> None:
+        """Writes the file and starts the unit, which must fail."""
+        self.write()
+        status, output = await systemctl("start", self.unit)
+        assert status != 0, f"{self.unit} started: {output}"
+
+    async def stop(self) -> None:
+        """Stops the unit."""
+        status, output = await systemctl("stop", self.unit)
+        assert status == 0, output
+
+    async def restart(self) -> None:
+        """Restarts the daemon, and nothing else."""
+        status, output = await systemctl("restart", self.unit)
+        assert status == 0, output
+
+    async def remove(self) -> None:
+        """Stops everything and forgets all that the transport kept."""
+        await systemctl("stop", self.unit, self.socket_unit, self.backend_unit)
+        await systemctl("reset-failed", self.unit, self.socket_unit, self.backend_unit)
+        self.file.unlink(missing_ok=True)
+        shutil.rmtree(f"/var/lib/spectrum2/{self.jid}", ignore_errors=True)
+        shutil.rmtree(f"/var/lib/spectrum2-backend/{self.name}", ignore_errors=True)
+
+    async def says_of_itself(self, text: str, within: float = 30.0) -> str:
+        """Waits until the status line of the unit contains `text`."""
+        deadline = asyncio.get_running_loop().time() + within
+        while text not in (status := self.property("StatusText")):
+            assert asyncio.get_running_loop().time() < deadline, f"the status of {self.unit} is still {status!r}"
+            await asyncio.sleep(0.05)  # systemd offers no event for this to a script.
+        return status
+
+    def property(self, name: str, unit: str | None = None) -> str:
+        """What systemd tells of the daemon's unit, or of another one."""
+        return subprocess.run(["systemctl", "show", "--value", "--property", name, unit or self.unit],
+                              capture_output=True, text=True, check=True).stdout.strip()
+
+    def backends(self) -> list[int]:
+        """The processes below the launcher that serve users: those that have a connection of their own."""
+        launcher = int(self.property("MainPID", self.backend_unit))
+        group = Path("/sys/fs/cgroup", "systemd" if Path("/sys/fs/cgroup/systemd").is_dir() else "")
+        own = self.property("ControlGroup", self.backend_unit).lstrip("/")
+        pids = [int(pid) for pid in (group / own / "cgroup.procs").read_text().split()]
+        return [pid for pid in pids if pid != launcher and "user" in title(pid)]
+
+    def journal(self) -> str:
+        """All that the daemon and the launcher have written."""
+        return journal(units=[self.unit, self.backend_unit])
+
+
+def title(pid: int) -> str:
+    """The command line of a process, as ps shows it."""
+    return Path(f"/proc/{pid}/cmdline").read_bytes().replace(b"\0", b" ").decode().strip()
+
+
+async def systemctl(*arguments: str) -> tuple[int, str]:
+    """Runs systemctl; returns its status and what it printed."""
+    process = await asyncio.create_subprocess_exec("systemctl", *arguments, stdout=subprocess.PIPE,
+                                                   stderr=subprocess.STDOUT)
+    output, _ = await process.communicate()
+    return process.returncode, output.decode()
+
+
+def journal(*, units: list[str] | None = None, since: float | None = None) -> str:
+    """The journal, oldest first: of these units, or of everything, since a moment in seconds since 1970."""
+    command = ["journalctl", "--no-pager", "--output=short-precise"]
+    command += [f"--unit={unit}" for unit in units or []]
+    command += [f"--since=@{since:.6f}"] if since is not None else []
+    return subprocess.run(command, capture_output=True, text=True, check=True).stdout
