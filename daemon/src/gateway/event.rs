@@ -45,6 +45,11 @@ pub enum Event {
     BackendUp(Link),
     /// A frame came from a backend.
     Frame(Link, Frame),
+    /// The backend does not read as fast as it is written to: messages for it are to be refused until
+    /// [`Event::BackendReady`]. What is sent all the same still arrives, unless the backend is given up as a whole.
+    BackendBusy(Link),
+    /// The backend has caught up after [`Event::BackendBusy`].
+    BackendReady(Link),
     /// The connection could not be made, or is gone; `reason` is for the log. No more events for this link follow.
     BackendDown(Link, String),
     /// Storage answers the request with this token. Requests are carried out in the order in which they were made.

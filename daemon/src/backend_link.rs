@@ -1,0 +1,338 @@
+//! Connections to backend processes.
+//!
+//! Each connection is served by a task of its own, so a slow or broken backend holds up no other. Guarantees: frames are
+//! delivered in order, and all that a backend sent before it went away is delivered before the news that it did; what is
+//! read waits in a queue of fixed length, and while nobody takes from that queue, no backend is read; what is to be
+//! written is bounded as [`BOUNDS`] and [`LIMIT`] say.
+
+use std::cell::RefCell;
+use std::collections::{HashMap, VecDeque};
+use std::future::poll_fn;
+use std::io;
+use std::path::PathBuf;
+use std::pin::Pin;
+use std::rc::Rc;
+use std::task::{Poll, ready};
+use std::time::Duration;
+
+use spectrum2_backend_protocol::{Decoder, Frame, FrameError, MAX_FRAME};
+use tokio::io::{AsyncRead, ReadBuf};
+use tokio::net::UnixStream;
+use tokio::net::unix::{OwnedReadHalf, OwnedWriteHalf};
+use tokio::sync::{Notify, mpsc};
+use tokio::task::{AbortHandle, JoinSet};
+use tokio::time::timeout;
+
+use crate::gateway::{Event, Link};
+use crate::outbox::{Bounds, Outbox};
+use crate::standalone::Launcher;
+
+/// When a backend counts as slow.
+const BOUNDS: Bounds = Bounds { high: 1 << 20, low: 1 << 18, stall: Duration::from_secs(60) };
+/// Bytes waiting for a backend above which it is given up.
+const LIMIT: usize = 16 << 20;
+/// The launcher accepts at once; starting a process comes later.
+const CONNECT_TIME: Duration = Duration::from_secs(10);
+/// How long a backend may take to read its last frames.
+const CLOSE_TIME: Duration = Duration::from_secs(2);
+/// Read at once.
+const CHUNK: usize = 32 * 1024;
+/// Chunks that wait for the loop, all backends together.
+const QUEUE: usize = 8;
+
+/// Where backends come from.
+#[derive(Debug)]
+pub enum BackendSource {
+    /// The launcher listens here; each connection becomes a backend.
+    Socket(PathBuf),
+    /// The launcher is our child.
+    Launcher(Launcher),
+}
+
+impl BackendSource {
+    /// Asks for a backend; an error is the reason for [`Arrival::Down`].
+    async fn connect(&self) -> Result<UnixStream, String> {
+        match self {
+            Self::Socket(path) => {
+                let launcher = format!("the backend launcher at {}", path.display());
+                match timeout(CONNECT_TIME, UnixStream::connect(path)).await {
+                    Ok(Ok(stream)) => Ok(stream),
+                    Ok(Err(error)) => Err(format!("{launcher} cannot be reached: {error}")),
+                    Err(_) => Err(format!("{launcher} did not accept within {} s", CONNECT_TIME.as_secs())),
+                }
+            }
+            Self::Launcher(launcher) => {
+                launcher.connect().and_then(from_child).map_err(|error| error.to_string())
+            }
+        }
+    }
+}
+
+fn from_child(stream: std::os::unix::net::UnixStream) -> io::Result<UnixStream> {
+    stream.set_nonblocking(true)?;
+    UnixStream::from_std(stream)
+}
+
+/// Something that happened on a connection.
+#[derive(Debug)]
+pub enum Arrival {
+    /// The connection stands.
+    Up(Link),
+    /// The backend sent these; at least one.
+    Frames(Link, Vec<Frame>),
+    /// The connection could not be made or is gone, for this reason.
+    Down(Link, String),
+    /// A slow backend has caught up: there is news for [`BackendLinks::news`].
+    Drained,
+}
+
+/// The receiving end of all connections. Whoever takes from it asks [`BackendLinks::is_open`] before he believes it:
+/// what came from a connection that was closed meanwhile may still wait here.
+#[derive(Debug)]
+pub struct BackendInput {
+    openings: mpsc::Receiver<Arrival>,
+    inputs: mpsc::Receiver<Arrival>,
+    drained: Rc<Notify>,
+}
+
+impl BackendInput {
+    /// The next thing that happened. While `paused`, frames stay where they are, and so does what comes after them.
+    pub async fn next(&mut self, paused: bool) -> Arrival {
+        tokio::select! {
+            // In this order one hears that a backend is there before one hears what it says.
+            biased;
+            Some(opening) = self.openings.recv() => opening,
+            () = self.drained.notified() => Arrival::Drained,
+            Some(input) = self.inputs.recv(), if !paused => input,
+            else => std::future::pending().await,
+        }
+    }
+}
+
+/// The sending end of all connections.
+#[derive(Debug)]
+pub struct BackendLinks {
+    links: HashMap<Link, Handle>,
+    tasks: JoinSet<()>,
+    shared: Rc<Shared>,
+    news: VecDeque<Event>,
+}
+
+#[derive(Debug)]
+struct Handle {
+    outbox: Rc<Outbox>,
+    task: AbortHandle,
+    /// The core was told that the backend is slow.
+    busy: bool,
+}
+
+/// What the tasks have in common.
+#[derive(Debug)]
+struct Shared {
+    source: BackendSource,
+    openings: mpsc::Sender<Arrival>,
+    inputs: mpsc::Sender<Arrival>,
+    drained: Rc<Notify>,
+    /// One read buffer serves all connections: it is used within one poll only.
+    scratch: RefCell<Box<[u8]>>,
+}
+
+impl BackendLinks {
+    /// Both ends, without any connection yet. To be used inside a [`tokio::task::LocalSet`].
+    #[must_use]
+    pub fn new(source: BackendSource) -> (Self, BackendInput) {
+        let (opening_sender, openings) = mpsc::channel(QUEUE);
+        let (input_sender, inputs) = mpsc::channel(QUEUE);
+        let drained = Rc::new(Notify::new());
+        let shared = Rc::new(Shared {
+            source,
+            openings: opening_sender,
+            inputs: input_sender,
+            drained: Rc::clone(&drained),
+            scratch: RefCell::new(vec![0; CHUNK].into_boxed_slice()),
+        });
+        let links = Self { links: HashMap::new(), tasks: JoinSet::new(), shared, news: VecDeque::new() };
+        (links, BackendInput { openings, inputs, drained })
+    }
+
+    /// Begins to connect; [`Arrival::Up`] or [`Arrival::Down`] follows.
+    pub fn open(&mut self, link: Link) {
+        // Tasks that have ended are forgotten here, so that they do not pile up.
+        while self.tasks.try_join_next().is_some() {}
+        let outbox = Rc::new(Outbox::new(BOUNDS, Rc::clone(&self.shared.drained)));
+        let connection = Connection { link, outbox: Rc::clone(&outbox), shared: Rc::clone(&self.shared) };
+        let task = self.tasks.spawn_local(connection.run());
+        self.links.insert(link, Handle { outbox, task, busy: false });
+    }
+
+    /// Whether the link is neither closed nor known to be gone.
+    #[must_use]
+    pub fn is_open(&self, link: Link) -> bool {
+        self.links.contains_key(&link)
+    }
+
+    /// Sends a frame; one for a link that is not open is dropped, as its receiver is gone.
+    pub fn send(&mut self, link: Link, frame: &Frame) {
+        let Some(handle) = self.links.get_mut(&link) else { return };
+        handle.outbox.push(|buffer| frame.encode(buffer));
+        if handle.outbox.is_over() && !handle.busy {
+            handle.busy = true;
+            self.news.push_back(Event::BackendBusy(link));
+        }
+        if handle.outbox.len() > LIMIT {
+            handle.task.abort();
+            self.links.remove(&link);
+            let reason = format!("it does not read: {} MiB wait for it", LIMIT >> 20);
+            self.news.push_back(Event::BackendDown(link, reason));
+        }
+    }
+
+    /// What the core must know about backends that became slow, quick again, or too slow.
+    pub fn news(&mut self) -> Option<Event> {
+        self.news.pop_front()
+    }
+
+    /// Finds the backends that have caught up; after [`Arrival::Drained`].
+    pub fn drained(&mut self) {
+        for (link, handle) in &mut self.links {
+            if handle.busy && !handle.outbox.is_over() {
+                handle.busy = false;
+                self.news.push_back(Event::BackendReady(*link));
+            }
+        }
+    }
+
+    /// Writes out what is left, then closes. Nothing is heard of the link any more.
+    pub fn close(&mut self, link: Link) {
+        if let Some(handle) = self.links.remove(&link) {
+            handle.outbox.close();
+        }
+    }
+
+    /// Forgets a link that is gone; whether it was open.
+    pub fn forget(&mut self, link: Link) -> bool {
+        self.links.remove(&link).is_some()
+    }
+
+    /// Closes everything, and waits until all is written; at most [`CLOSE_TIME`].
+    pub async fn finish(&mut self) {
+        for (_, handle) in self.links.drain() {
+            handle.outbox.close();
+        }
+        while self.tasks.join_next().await.is_some() {}
+    }
+}
+
+/// One connection, seen from its task.
+struct Connection {
+    link: Link,
+    outbox: Rc<Outbox>,
+    shared: Rc<Shared>,
+}
+
+impl Connection {
+    async fn run(self) {
+        let connected = tokio::select! {
+            biased;
+            () = self.outbox.closed() => return,
+            connected = self.shared.source.connect() => connected,
+        };
+        match connected {
+            Ok(stream) => self.serve(stream).await,
+            Err(reason) => self.report(&self.shared.openings, Arrival::Down(self.link, reason)).await,
+        }
+    }
+
+    async fn serve(self, stream: UnixStream) {
+        self.report(&self.shared.openings, Arrival::Up(self.link)).await;
+        let (mut reader, mut writer) = stream.into_split();
+        let reason = tokio::select! {
+            biased;
+            () = self.outbox.closed() => None,
+            reason = self.exchange(&mut reader, &mut writer) => Some(reason),
+        };
+        match reason {
+            Some(reason) => self.report(&self.shared.inputs, Arrival::Down(self.link, reason)).await,
+            None => self.say_good_bye(&mut reader, &mut writer).await,
+        }
+    }
+
+    /// Moves frames both ways until the connection is gone; the reason.
+    async fn exchange(&self, reader: &mut OwnedReadHalf, writer: &mut OwnedWriteHalf) -> String {
+        let mut receive = std::pin::pin!(self.receive(reader));
+        tokio::select! {
+            reason = &mut receive => reason,
+            result = self.outbox.write_to(writer) => match result {
+                Err(error) if error.kind() == io::ErrorKind::TimedOut => error.to_string(),
+                // It is gone, and what it said before it went is still to be read.
+                _ => receive.await,
+            },
+        }
+    }
+
+    async fn receive(&self, reader: &mut OwnedReadHalf) -> String {
+        let mut decoder = Decoder::new(MAX_FRAME);
+        loop {
+            let read = self.read(reader, |bytes| decoder.push(bytes)).await;
+            let (frames, broken) = self.decode(&mut decoder);
+            if !frames.is_empty() {
+                self.report(&self.shared.inputs, Arrival::Frames(self.link, frames)).await;
+            }
+            match (read, broken) {
+                (_, Some(error)) => return error.to_string(),
+                (Ok(0), None) => return "it closed the connection".to_owned(),
+                (Ok(_), None) => {}
+                (Err(error), None) => return error.to_string(),
+            }
+        }
+    }
+
+    /// All frames that are complete, and the error after which the stream cannot be followed.
+    fn decode(&self, decoder: &mut Decoder) -> (Vec<Frame>, Option<FrameError>) {
+        let mut frames = Vec::new();
+        loop {
+            match decoder.next() {
+                Ok(Some(frame)) => frames.push(frame),
+                Ok(None) => return (frames, None),
+                Err(error) if error.is_fatal() => return (frames, Some(error)),
+                Err(error) => tracing::debug!(backend = self.link.0, "Frame skipped. {error}."),
+            }
+        }
+    }
+
+    /// Writes the rest, while what the backend still says is thrown away: a backend that waits until we read could
+    /// never read itself.
+    async fn say_good_bye(&self, reader: &mut OwnedReadHalf, writer: &mut OwnedWriteHalf) {
+        let discard = async { while self.read(reader, |_| ()).await.is_ok_and(|length| length > 0) {} };
+        let last_words = async {
+            tokio::select! {
+                _ = self.outbox.write_to(writer) => {}
+                () = discard => {}
+            }
+        };
+        if timeout(CLOSE_TIME, last_words).await.is_err() {
+            tracing::debug!(backend = self.link.0, "The backend did not read its last frames.");
+        }
+    }
+
+    /// Reads once; 0 at the end of the stream.
+    async fn read(&self, reader: &mut OwnedReadHalf, mut take: impl FnMut(&[u8])) -> io::Result<usize> {
+        poll_fn(|context| {
+            let mut scratch = self.shared.scratch.borrow_mut();
+            let mut buffer = ReadBuf::new(&mut scratch);
+            ready!(Pin::new(&mut *reader).poll_read(context, &mut buffer))?;
+            take(buffer.filled());
+            Poll::Ready(Ok(buffer.filled().len()))
+        })
+        .await
+    }
+
+    /// Waits until the loop has room, or does not want to know any more.
+    async fn report(&self, queue: &mpsc::Sender<Arrival>, arrival: Arrival) {
+        tokio::select! {
+            biased;
+            () = self.outbox.closed() => {}
+            _ = queue.send(arrival) => {}
+        }
+    }
+}

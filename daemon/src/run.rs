@@ -1,0 +1,522 @@
+//! The loop: everything that happens goes into the core as an event, and what the core wants done is done.
+//!
+//! One thread, one loop, one owner of all state. Guarantees:
+//!
+//! * The loop never waits for a peer. What peers send waits in queues of fixed length; while XMPP output, storage or the
+//!   core itself is behind, backends are not read, and a slow backend is the core's to know about ([`Event::BackendBusy`]).
+//! * A stop takes at most [`STOP_TIME`], whatever peers do.
+//! * The service manager hears that the transport is ready when it is, and that it is alive only while the loop and
+//!   storage are.
+
+use std::collections::VecDeque;
+use std::io;
+use std::rc::Rc;
+use std::time::Duration;
+
+use nix::time::{ClockId, clock_gettime};
+use spectrum2_xmpp::Element;
+use tokio::runtime::Handle;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::mpsc;
+use tokio::task::LocalSet;
+use tokio::time::{Instant, sleep_until, timeout_at};
+
+use crate::backend_link::{Arrival, BackendInput, BackendLinks, BackendSource};
+use crate::exit::Exit;
+use crate::gateway::{Action, Event, Time, Token};
+use crate::outbox::Outbox;
+use crate::status::{self, Status, XmppState};
+use crate::storage::{Reply, Request, Storage};
+use crate::systemd::{Notifier, Watchdog};
+use crate::xmpp_link::{self, LinkError, Report, XmppLink};
+
+/// From SIGTERM to the end. The service manager's patience is much longer; that of an admin is not.
+const STOP_TIME: Duration = Duration::from_millis(1500);
+/// What of [`STOP_TIME`] the core may use; the rest is for writing out what it said.
+const LAST_WORDS: Duration = Duration::from_millis(700);
+/// How long the first connection may take. The unit's `TimeoutStartSec=` is longer.
+const START_TIME: Duration = Duration::from_secs(45);
+/// Names the question to storage that the watchdog asks. The core counts up from one.
+const WATCHDOG_TOKEN: Token = Token(u64::MAX);
+
+/// The core, as the loop sees it.
+pub trait Core {
+    /// Takes what happened and appends what is to be done.
+    fn handle(&mut self, now: Time, event: Event, out: &mut Vec<Action>);
+    /// When [`Event::Tick`] is wanted.
+    fn deadline(&self) -> Option<Time>;
+    /// Whether frames of backends may come; those that were read already still do.
+    fn accepts_frames(&self) -> bool;
+    /// What to tell the admin.
+    fn status(&self) -> Status;
+}
+
+/// What the daemon is made of.
+pub struct Parts<C> {
+    /// The state machine.
+    pub core: C,
+    /// Where the XMPP server is, and who we are.
+    pub xmpp: xmpp_link::Settings,
+    /// Where backends come from.
+    pub backends: BackendSource,
+    /// The database.
+    pub storage: Storage,
+    /// Called once, when the transport works for the first time.
+    pub on_ready: Box<dyn FnOnce()>,
+}
+
+/// Why the daemon ended without being asked to.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Failure {
+    /// The XMPP server refused us, and asking again cannot help.
+    #[error("{0}")]
+    Refused(String),
+    /// The XMPP server was never reached. Starting again later may help.
+    #[error("{0}")]
+    Unavailable(String),
+    /// The configuration cannot work.
+    #[error("{0}")]
+    Misconfigured(String),
+    /// The storage thread is gone.
+    #[error("The storage thread ended unexpectedly. What it said before is in the log; please report it.")]
+    Storage,
+    /// The system refuses what every program may do.
+    #[error("The event loop cannot be started: {0}. Check the limits of open files and of memory.")]
+    Runtime(#[from] io::Error),
+}
+
+impl Failure {
+    /// The exit status that tells the service manager whether to start us again.
+    pub const fn exit(&self) -> Exit {
+        match self {
+            Self::Refused(_) => Exit::NotPermitted,
+            Self::Misconfigured(_) => Exit::Config,
+            Self::Unavailable(_) | Self::Runtime(_) => Exit::Unavailable,
+            Self::Storage => Exit::Software,
+        }
+    }
+}
+
+/// The current time of the core's clock.
+#[must_use]
+pub fn now() -> Time {
+    // CLOCK_BOOTTIME has existed since Linux 2.6.39; reading it cannot fail.
+    let time = clock_gettime(ClockId::CLOCK_BOOTTIME).map_or(Duration::ZERO, Duration::from);
+    Time(u64::try_from(time.as_millis()).unwrap_or(u64::MAX))
+}
+
+/// Runs the daemon until it is told to stop.
+///
+/// # Errors
+/// [`Failure`] says why it ended otherwise. It is not logged yet, but the service manager knows it as status.
+pub fn run<C: Core>(parts: Parts<C>) -> Result<(), Failure> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let notifier = Notifier::from_env();
+    let watchdog = Watchdog::from_env(Instant::now());
+    let result = LocalSet::new().block_on(&runtime, async {
+        let signals = watch_signals()?;
+        Shell::new(parts, notifier, watchdog).run(signals).await
+    });
+    // A name may still be in resolution, or the database be waiting for its disk: neither may hold up the end.
+    runtime.shutdown_background();
+    result
+}
+
+/// A request by signal.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Signal {
+    /// `SIGTERM` or `SIGINT`.
+    Stop,
+    /// `SIGHUP`.
+    Reload,
+}
+
+fn watch_signals() -> io::Result<mpsc::Receiver<Signal>> {
+    let mut terminate = signal(SignalKind::terminate())?;
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    let mut hang_up = signal(SignalKind::hangup())?;
+    let (sender, receiver) = mpsc::channel(4);
+    tokio::task::spawn_local(async move {
+        loop {
+            let signal = tokio::select! {
+                _ = terminate.recv() => Signal::Stop,
+                _ = interrupt.recv() => Signal::Stop,
+                _ = hang_up.recv() => Signal::Reload,
+            };
+            if sender.send(signal).await.is_err() {
+                return;
+            }
+        }
+    });
+    Ok(receiver)
+}
+
+/// What the loop wakes up for.
+enum Happening {
+    Signal(Signal),
+    Xmpp(Report),
+    Backend(Arrival),
+    Stored(Option<Reply>),
+    Timer,
+}
+
+struct Shell<C> {
+    core: C,
+    now: Time,
+    actions: Vec<Action>,
+    link: XmppLink,
+    /// While the XMPP stream stands.
+    xmpp: Option<Rc<Outbox>>,
+    xmpp_state: XmppState,
+    connected_before: bool,
+    /// When to give up hope of a first connection.
+    give_up_at: Option<Instant>,
+    backends: BackendLinks,
+    backend_input: BackendInput,
+    storage: Storage,
+    /// Requests that storage had no room for, oldest first.
+    unasked: VecDeque<(Token, Request)>,
+    notifier: Notifier,
+    watchdog: Option<Watchdog>,
+    on_ready: Option<Box<dyn FnOnce()>>,
+    address: String,
+    jid: String,
+    /// Since the request to stop: when the core's time for it is over, and when all is.
+    stopping: Option<(Instant, Instant)>,
+    end: Option<Result<(), Failure>>,
+}
+
+impl<C: Core> Shell<C> {
+    fn new(parts: Parts<C>, notifier: Notifier, watchdog: Option<Watchdog>) -> Self {
+        let (backends, backend_input) = BackendLinks::new(parts.backends);
+        Self {
+            core: parts.core,
+            now: now(),
+            actions: Vec::new(),
+            address: parts.xmpp.address(),
+            jid: parts.xmpp.jid.clone(),
+            link: XmppLink::start(parts.xmpp),
+            xmpp: None,
+            xmpp_state: XmppState::Connecting(None),
+            connected_before: false,
+            give_up_at: Some(Instant::now() + START_TIME),
+            backends,
+            backend_input,
+            storage: parts.storage,
+            unasked: VecDeque::new(),
+            notifier,
+            watchdog,
+            on_ready: Some(parts.on_ready),
+            stopping: None,
+            end: None,
+        }
+    }
+
+    async fn run(mut self, mut signals: mpsc::Receiver<Signal>) -> Result<(), Failure> {
+        self.tell_status();
+        let result = loop {
+            let happening = self.next(&mut signals).await;
+            self.now = now();
+            match happening {
+                Happening::Signal(signal) => self.on_signal(signal),
+                Happening::Xmpp(report) => self.on_xmpp(report),
+                Happening::Backend(arrival) => self.on_backend(arrival),
+                Happening::Stored(reply) => self.on_stored(reply),
+                Happening::Timer => {}
+            }
+            self.on_time();
+            if let Some(result) = self.end.take() {
+                break result;
+            }
+            self.tell_status();
+            // All that this batch caused is in the outboxes now; here the tasks that write them get their turn, also
+            // when the next batch is already waiting.
+            tokio::task::yield_now().await;
+        };
+        if let Err(failure) = &result {
+            self.notifier.status_now(&failure.to_string());
+        }
+        self.finish(signals).await;
+        result
+    }
+
+    async fn next(&mut self, signals: &mut mpsc::Receiver<Signal>) -> Happening {
+        let storage_is_behind = !self.unasked.is_empty();
+        let xmpp = self.xmpp.as_deref();
+        let backends_paused =
+            storage_is_behind || xmpp.is_some_and(Outbox::is_over) || !self.core.accepts_frames();
+        let xmpp_paused = storage_is_behind || xmpp.is_some_and(xmpp_link::is_stuck);
+        let wake = self.wake_time();
+        tokio::select! {
+            Some(signal) = signals.recv() => Happening::Signal(signal),
+            report = self.link.next(xmpp_paused) => Happening::Xmpp(report),
+            arrival = self.backend_input.next(backends_paused) => Happening::Backend(arrival),
+            reply = self.storage.reply() => Happening::Stored(reply),
+            () = sleep_until(wake.unwrap_or_else(Instant::now)), if wake.is_some() => Happening::Timer,
+        }
+    }
+
+    fn wake_time(&self) -> Option<Instant> {
+        let core = self.core.deadline().map(|at| Instant::now() + Duration::from_millis(at.since(now())));
+        let watchdog = self.watchdog.as_ref().map(Watchdog::due);
+        let stop = self.stopping.map(|(core_until, _)| core_until);
+        [core, watchdog, stop, self.give_up_at, self.notifier.status_due()].into_iter().flatten().min()
+    }
+
+    fn on_signal(&mut self, signal: Signal) {
+        match signal {
+            Signal::Reload => {
+                tracing::warn!("SIGHUP: the configuration is read at start only. Restart the transport instead.");
+            }
+            Signal::Stop if self.stopping.is_some() => {
+                tracing::warn!("Asked to stop a second time: ending at once.");
+                self.end_with(Ok(()));
+                self.stopping = Some((Instant::now(), Instant::now()));
+            }
+            Signal::Stop => {
+                tracing::info!("Stopping.");
+                let now = Instant::now();
+                self.stopping = Some((now + LAST_WORDS, now + STOP_TIME));
+                self.give_up_at = None;
+                self.notifier.stopping();
+                self.notifier.status_now("stopping");
+                self.event(Event::Stop);
+            }
+        }
+    }
+
+    fn on_xmpp(&mut self, report: Report) {
+        match report {
+            Report::Connecting => {
+                let reason = match &self.xmpp_state {
+                    XmppState::Waiting { reason, .. } => Some(reason.clone()),
+                    _ => None,
+                };
+                self.xmpp_state = XmppState::Connecting(reason);
+            }
+            Report::Up(outbox) => {
+                tracing::info!("Connected to {} as {}.", self.address, self.jid);
+                self.xmpp = Some(outbox);
+                self.xmpp_state = XmppState::Connected;
+                self.connected_before = true;
+                self.give_up_at = None;
+                if let Some(on_ready) = self.on_ready.take() {
+                    self.notifier.ready();
+                    on_ready();
+                }
+                self.event(Event::XmppUp);
+            }
+            Report::Stanzas(stanzas) => {
+                for stanza in stanzas {
+                    self.event(Event::Stanza(stanza));
+                }
+            }
+            Report::Drained => {}
+            Report::Lost { error, delay } => self.on_xmpp_lost(&error, delay),
+        }
+    }
+
+    fn on_xmpp_lost(&mut self, error: &LinkError, delay: Duration) {
+        let reason = error.to_string();
+        let state =
+            XmppState::Waiting { connected_before: self.connected_before, reason: reason.clone(), delay };
+        let again = format!("Trying again within {} s.", delay.as_secs_f64().ceil());
+        if self.xmpp.take().is_some() {
+            tracing::warn!("The connection to the XMPP server at {} is lost: {reason}. {again}", self.address);
+            self.event(Event::XmppDown);
+        } else if error.is_final() && !self.connected_before {
+            self.end_with(Err(Failure::Refused(self.failure_text(error))));
+        } else {
+            tracing::warn!("{} {again}", self.failure_text(error));
+        }
+        self.xmpp_state = state;
+    }
+
+    fn failure_text(&self, error: &LinkError) -> String {
+        let hint = error.hint(&self.jid).map(|hint| format!(" {hint}")).unwrap_or_default();
+        format!("Cannot connect to the XMPP server at {} as {}: {error}.{hint}", self.address, self.jid)
+    }
+
+    fn on_backend(&mut self, arrival: Arrival) {
+        match arrival {
+            Arrival::Up(link) if self.backends.is_open(link) => self.event(Event::BackendUp(link)),
+            Arrival::Up(_) => {}
+            Arrival::Frames(link, frames) => {
+                for frame in frames {
+                    // Asked for each, because the core may close the link in between.
+                    if self.backends.is_open(link) {
+                        self.event(Event::Frame(link, frame));
+                    }
+                }
+            }
+            Arrival::Down(link, reason) => {
+                if self.backends.forget(link) {
+                    self.event(Event::BackendDown(link, reason));
+                }
+            }
+            Arrival::Drained => {
+                self.backends.drained();
+                self.backend_news();
+            }
+        }
+    }
+
+    fn on_stored(&mut self, reply: Option<Reply>) {
+        // There is room again.
+        while let Some((token, request)) = self.unasked.pop_front() {
+            if let Err(request) = self.storage.ask(token, request) {
+                self.unasked.push_front(request);
+                break;
+            }
+        }
+        match reply {
+            Some((WATCHDOG_TOKEN, _)) => {
+                if self.watchdog.as_mut().is_some_and(|watchdog| watchdog.answered(Instant::now())) {
+                    self.say_alive();
+                }
+            }
+            Some((token, answer)) => self.event(Event::Stored(token, answer)),
+            None => self.end_with(Err(Failure::Storage)),
+        }
+    }
+
+    /// Does whatever is due.
+    fn on_time(&mut self) {
+        let now = Instant::now();
+        if self.core.deadline().is_some_and(|deadline| deadline <= self.now) {
+            self.event(Event::Tick);
+        }
+        if let Some(watchdog) = &mut self.watchdog
+            && watchdog.due() <= now
+            && watchdog.tick(now)
+        {
+            self.say_alive();
+        }
+        if self.give_up_at.is_some_and(|at| at <= now) {
+            self.give_up_at = None;
+            let last = match &self.xmpp_state {
+                XmppState::Waiting { reason, .. } | XmppState::Connecting(Some(reason)) => reason.as_str(),
+                _ => "no answer yet",
+            };
+            let text = format!(
+                "The XMPP server at {} was not reached within {} s of the start: {last}. Is it running, and does it \
+                 accept components there? (service.server, service.port)",
+                self.address,
+                START_TIME.as_secs()
+            );
+            self.end_with(Err(Failure::Unavailable(text)));
+        }
+        if self.stopping.is_some_and(|(core_until, _)| core_until <= now) {
+            self.end_with(Ok(()));
+        }
+    }
+
+    fn say_alive(&mut self) {
+        self.notifier.alive();
+        // Any question would do; this one changes nothing.
+        self.ask(WATCHDOG_TOKEN, Request::RemoveContacts(0, Vec::new()));
+    }
+
+    fn tell_status(&mut self) {
+        if self.stopping.is_none() {
+            let (core, xmpp) = (&self.core, &self.xmpp_state);
+            let (address, jid) = (&self.address, &self.jid);
+            self.notifier.status(Instant::now(), || status::line(xmpp, address, jid, &core.status()));
+        }
+    }
+
+    /// Gives one event to the core and does what it wants.
+    fn event(&mut self, event: Event) {
+        if self.end.is_some() {
+            return;
+        }
+        self.core.handle(self.now, event, &mut self.actions);
+        let mut actions = std::mem::take(&mut self.actions);
+        for action in actions.drain(..) {
+            self.act(action);
+        }
+        self.actions = actions;
+        self.backend_news();
+    }
+
+    fn backend_news(&mut self) {
+        while let Some(event) = self.backends.news() {
+            self.event(event);
+        }
+    }
+
+    fn act(&mut self, action: Action) {
+        match action {
+            Action::Stanza(stanza) => self.send(&stanza),
+            Action::OpenBackend(link) => self.backends.open(link),
+            Action::Frame(link, frame) => self.backends.send(link, &frame),
+            Action::CloseBackend(link) => self.backends.close(link),
+            Action::Store(token, request) => self.ask(token, request),
+            Action::Misconfigured(text) => self.end_with(Err(Failure::Misconfigured(text))),
+            Action::Stopped => self.end_with(Ok(())),
+        }
+    }
+
+    fn send(&self, stanza: &Element) {
+        match &self.xmpp {
+            Some(outbox) => xmpp_link::send(outbox, stanza),
+            None => tracing::debug!("A stanza was dropped: the XMPP stream does not stand."),
+        }
+    }
+
+    fn ask(&mut self, token: Token, request: Request) {
+        // Behind those that wait already: requests keep their order.
+        if !self.unasked.is_empty() {
+            self.unasked.push_back((token, request));
+        } else if let Err(request) = self.storage.ask(token, request) {
+            self.unasked.push_back(request);
+        }
+    }
+
+    /// The first reason counts.
+    fn end_with(&mut self, result: Result<(), Failure>) {
+        self.end.get_or_insert(result);
+    }
+
+    /// Writes everything out and closes all, as far as time allows.
+    async fn finish(self, mut signals: mpsc::Receiver<Signal>) {
+        let (_, until) = self.stopping.unwrap_or_else(|| {
+            let now = Instant::now();
+            (now, now + STOP_TIME)
+        });
+        let Self { link, xmpp, mut backends, storage, unasked, .. } = self;
+        let everything = async {
+            tokio::join!(link.finish(xmpp), backends.finish(), finish_storage(storage, unasked));
+        };
+        let second_signal = async { while signals.recv().await.is_some_and(|signal| signal != Signal::Stop) {} };
+        tokio::select! {
+            result = timeout_at(until, everything) => if result.is_err() {
+                tracing::warn!("Not everything could be written out in time.");
+            },
+            () = second_signal => {}
+        }
+    }
+}
+
+async fn finish_storage(mut storage: Storage, unasked: VecDeque<(Token, Request)>) {
+    let runtime = Handle::current();
+    // On a thread of its own, because it waits for the disk, and that must not hold up the others.
+    let finished = tokio::task::spawn_blocking(move || {
+        for request in unasked {
+            let mut refused = Some(request);
+            while let Some((token, request)) = refused {
+                refused = storage.ask(token, request).err();
+                // Room comes with an answer; without one, none ever will.
+                if refused.is_some() && runtime.block_on(storage.reply()).is_none() {
+                    return;
+                }
+            }
+        }
+        // Its end is when everything is stored.
+        drop(storage);
+    });
+    if finished.await.is_err() {
+        tracing::error!("Storage could not be closed.");
+    }
+}
