@@ -1,5 +1,83 @@
-//! Transport files of Spectrum 2.
+//! Transport files of Spectrum 2: one table of options, and everything that follows from it.
+//!
+//! Guarantees that the typed fields, the parser, the defaults, the help, the manual and `check` know the same
+//! options, because all of them come from `table.rs`; and that reading a file finds all its problems at once,
+//! each with place, cause and next step, and never panics.
+//!
+//! ```
+//! use std::path::Path;
+//! use spectrum2_config::{Config, NoSecrets, Overrides};
+//!
+//! let text = "[service]\njid=irc.example.org\npassword=secret\nport=5347\nprot=1\n";
+//! let (config, warnings) =
+//!     Config::parse(text, Path::new("irc.cfg"), &Overrides::default(), &NoSecrets).unwrap();
+//! assert_eq!(config.service.port, 5347);
+//! assert_eq!(
+//!     warnings[0].to_string(),
+//!     "irc.cfg:5: service.prot: There is no such option. Did you mean service.port?"
+//! );
+//! ```
 
+mod checks;
+mod files;
+mod option;
+mod problem;
+mod reading;
 mod secret;
+mod secrets;
+mod source;
+mod suggestion;
+mod syntax;
+mod table;
+mod value;
 
+use std::path::Path;
+
+pub use option::{Change, Kind, OptionInfo, Place};
+pub use problem::{ExitKind, Problem, Problems, Severity};
+pub use reading::Overrides;
 pub use secret::Secret;
+pub use source::{NoSecrets, SecretSource, System};
+pub use syntax::Entry;
+pub use table::{
+    Backend, Config, Database, Features, GatewayResponder, Identity, Libpurple, Logging, OPTIONS, Proxy,
+    Registration, SECTIONS, Service, Settings, Vhosts,
+};
+pub use value::{DatabaseKind, LogLevel, ProxyKind};
+
+impl Config {
+    /// Reads a transport file with its secrets and checks it; also gives the warnings.
+    ///
+    /// # Errors
+    /// All that is wrong with the file, when an error is among it.
+    pub fn load(path: &Path, overrides: &Overrides) -> Result<(Self, Vec<Problem>), Problems> {
+        load(path, overrides)?.finish()
+    }
+
+    /// As [`Config::load`], for a text that stands for the file `path`; looks for nothing but secrets.
+    ///
+    /// # Errors
+    /// As [`Config::load`].
+    pub fn parse(
+        text: &str,
+        path: &Path,
+        overrides: &Overrides,
+        secrets: &dyn SecretSource,
+    ) -> Result<(Self, Vec<Problem>), Problems> {
+        reading::read(text, path, overrides, secrets).finish()
+    }
+
+    /// The options whose values differ from those of `other`, for a reload.
+    pub fn changes<'a>(&'a self, other: &'a Self) -> impl Iterator<Item = &'static OptionInfo> + 'a {
+        OPTIONS.iter().filter(|option| !(option.same)(self, other))
+    }
+}
+
+/// Reads a file and checks it together with the files that it names.
+fn load(path: &Path, overrides: &Overrides) -> Result<reading::Reading, Problems> {
+    let text = files::read(path)?;
+    let mut reading = reading::read(&text, path, overrides, &System::from_env());
+    let findings = files::check(&reading.config);
+    reading.add(findings);
+    Ok(reading)
+}
