@@ -4,6 +4,7 @@ import asyncio
 import shutil
 import subprocess
 from pathlib import Path
+from typing import Callable
 
 from conversation import XmppServer
 
@@ -84,11 +85,27 @@ class Transport:
 
     async def says_of_itself(self, text: str, within: float = 30.0) -> str:
         """Waits until the status line of the unit contains `text`."""
+        return await self._becomes("StatusText", self.unit, lambda value: text in value, repr(text), within)
+
+    async def property_is(self, name: str, value: str, *, unit: str | None = None, within: float = 30.0) -> None:
+        """Waits until systemd tells this of the daemon's unit, or of another one."""
+        await self._becomes(name, unit or self.unit, lambda now: now == value, value, within)
+
+    async def unit_is(self, unit: str, state: str) -> None:
+        """Waits until a unit is `active`, `inactive`, …."""
+        await self.property_is("ActiveState", state, unit=unit)
+
+    async def backend_is_up(self) -> str:
+        """Waits for the launcher, which the daemon's first connection starts; returns its process id."""
+        await self.unit_is(self.backend_unit, "active")
+        return self.property("MainPID", self.backend_unit)
+
+    async def _becomes(self, name: str, unit: str, fits: Callable[[str], bool], expected: str, within: float) -> str:
         deadline = asyncio.get_running_loop().time() + within
-        while text not in (status := self.property("StatusText")):
-            assert asyncio.get_running_loop().time() < deadline, f"the status of {self.unit} is still {status!r}"
-            await asyncio.sleep(0.05)  # systemd offers no event for this to a script.
-        return status
+        while not fits(value := self.property(name, unit)):
+            assert asyncio.get_running_loop().time() < deadline, f"{name} of {unit} is {value!r}, not {expected}"
+            await asyncio.sleep(0.05)  # systemctl can show a property, but not wait for one.
+        return value
 
     def property(self, name: str, unit: str | None = None) -> str:
         """What systemd tells of the daemon's unit, or of another one."""
@@ -96,16 +113,18 @@ class Transport:
                               capture_output=True, text=True, check=True).stdout.strip()
 
     def backends(self) -> list[int]:
-        """The processes below the launcher that serve users: those that have a connection of their own."""
-        launcher = int(self.property("MainPID", self.backend_unit))
-        group = Path("/sys/fs/cgroup", "systemd" if Path("/sys/fs/cgroup/systemd").is_dir() else "")
-        own = self.property("ControlGroup", self.backend_unit).lstrip("/")
-        pids = [int(pid) for pid in (group / own / "cgroup.procs").read_text().split()]
-        return [pid for pid in pids if pid != launcher and "user" in title(pid)]
+        """The processes below the launcher that serve users; their titles say for how many."""
+        return [pid for pid in descendants(int(self.property("MainPID", self.backend_unit))) if "user" in title(pid)]
 
     def journal(self) -> str:
         """All that the daemon and the launcher have written."""
         return journal(units=[self.unit, self.backend_unit])
+
+
+def descendants(pid: int) -> list[int]:
+    """The children of a process, and theirs."""
+    children = [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+    return [*children, *(each for child in children for each in descendants(child))]
 
 
 def title(pid: int) -> str:

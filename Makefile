@@ -1,0 +1,94 @@
+# Entry point for people and for CI. `make` alone tells what there is.
+
+PROFILE ?= release
+CARGO_TARGET_DIR ?= target
+export CARGO_TARGET_DIR
+OUT = $(CARGO_TARGET_DIR)/$(if $(filter dev,$(PROFILE)),debug,$(PROFILE))
+
+# Where `make install` puts things, below DESTDIR.
+BINDIR = /usr/bin
+LIBEXECDIR = /usr/libexec
+UNITDIR = /usr/lib/systemd/system
+SYSUSERSDIR = /usr/lib/sysusers.d
+TMPFILESDIR = /usr/lib/tmpfiles.d
+
+# Debian packages that are needed beside Rust, and nowhere else listed. What the test container holds: tests/container.py.
+BUILD_PACKAGES = build-essential pkg-config libpurple-dev libsqlite3-dev
+TEST_PACKAGES = mmdebstrap systemd systemd-container util-linux python3-pytest
+RUN_PACKAGES = prosody lua-sec ngircd openssl python3-slixmpp
+
+# What pytest is to run, with its options: make test TESTS='-k messages -x'
+TESTS ?=
+FUZZ_SECONDS ?= 60
+BENCH ?= ../shared/bench
+
+.PHONY: help build packages lint test unit e2e shell run fuzz bench install clean
+
+help:
+	@echo 'make run      start a transport on this machine, watch a conversation, join in'
+	@echo 'make build    build the programs (PROFILE=dev for a quick build)'
+	@echo 'make test     unit tests, then the scenarios in a container with systemd (as root)'
+	@echo 'make unit     unit tests alone'
+	@echo "make e2e      the scenarios alone; TESTS='-k messages' chooses some"
+	@echo 'make shell    a shell in the test container'
+	@echo 'make lint     formatting and lints'
+	@echo 'make fuzz     every fuzz target for FUZZ_SECONDS ($(FUZZ_SECONDS))'
+	@echo 'make bench    our figures beside those of Spectrum 2, with the harness in BENCH ($(BENCH))'
+	@echo 'make install  install programs and units below DESTDIR'
+	@echo 'make clean    remove what was built'
+
+build:
+	@tests/install-packages.sh $(BUILD_PACKAGES)
+	cargo build --locked --workspace --bins --profile $(PROFILE)
+
+packages:
+	@tests/install-packages.sh $(BUILD_PACKAGES) $(TEST_PACKAGES)
+
+lint:
+	@tests/install-packages.sh $(BUILD_PACKAGES)
+	cargo fmt --all --check
+	cargo clippy --locked --workspace --all-targets -- --deny warnings
+
+test: packages unit e2e
+
+unit:
+	@tests/install-packages.sh $(BUILD_PACKAGES) python3-pytest
+	cargo test --locked --workspace --quiet
+	/usr/bin/python3 -B -m pytest -q tests/source
+
+e2e: PROFILE = dev
+e2e: packages build
+	tests/container.py --install 'make --silent --no-print-directory install PROFILE=$(PROFILE)' python3 -m pytest -q /tests $(TESTS)
+
+shell: PROFILE = dev
+shell: packages build
+	@tests/container.py --install 'make --silent --no-print-directory install PROFILE=$(PROFILE)' bash
+
+run: PROFILE = dev
+run: build
+	@tests/install-packages.sh $(RUN_PACKAGES)
+	@/usr/bin/python3 -B tests/demo.py $(OUT)/spectrum2
+
+fuzz:
+	@tests/install-packages.sh $(BUILD_PACKAGES)
+	@command -v cargo-fuzz >/dev/null || cargo install --locked cargo-fuzz
+	@# libFuzzer's instrumentation is an unstable option of a compiler that otherwise needs none.
+	@set -e; for target in $$(cargo fuzz list); do \
+	    echo "$$target, $(FUZZ_SECONDS) s"; \
+	    RUSTC_BOOTSTRAP=1 cargo fuzz run $$target -- -max_total_time=$(FUZZ_SECONDS); \
+	done
+
+bench: build
+	@/usr/bin/python3 -B tests/bench.py $(BENCH) $(OUT)/spectrum2
+
+install:
+	install -D -m 755 $(OUT)/spectrum2 $(DESTDIR)$(BINDIR)/spectrum2
+	install -D -m 755 -t $(DESTDIR)$(LIBEXECDIR) $(OUT)/spectrum2_backend_launcher $(OUT)/spectrum2_libpurple_backend
+	@# Transport files written for Spectrum 2 name this path.
+	ln -sf $(LIBEXECDIR)/spectrum2_libpurple_backend $(DESTDIR)$(BINDIR)/spectrum2_libpurple_backend
+	install -D -m 644 -t $(DESTDIR)$(UNITDIR) systemd/*.service systemd/*.socket systemd/*.target
+	install -D -m 644 systemd/spectrum2.sysusers $(DESTDIR)$(SYSUSERSDIR)/spectrum2.conf
+	install -D -m 644 systemd/spectrum2.tmpfiles $(DESTDIR)$(TMPFILESDIR)/spectrum2.conf
+
+clean:
+	cargo clean
