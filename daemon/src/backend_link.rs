@@ -9,7 +9,7 @@ use std::cell::RefCell;
 use std::collections::{HashMap, VecDeque};
 use std::future::poll_fn;
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Poll, ready};
@@ -21,7 +21,7 @@ use tokio::net::UnixStream;
 use tokio::net::unix::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::sync::{Notify, mpsc};
 use tokio::task::{AbortHandle, JoinSet};
-use tokio::time::timeout;
+use tokio::time::{sleep, timeout};
 
 use crate::gateway::{Event, Link};
 use crate::outbox::{Bounds, Outbox};
@@ -55,7 +55,7 @@ impl BackendSource {
         match self {
             Self::Socket(path) => {
                 let launcher = format!("the backend launcher at {}", path.display());
-                match timeout(CONNECT_TIME, UnixStream::connect(path)).await {
+                match timeout(CONNECT_TIME, connect_in_turn(path)).await {
                     Ok(Ok(stream)) => Ok(stream),
                     Ok(Err(error)) => Err(format!("{launcher} cannot be reached: {error}")),
                     Err(_) => Err(format!("{launcher} did not accept within {} s", CONNECT_TIME.as_secs())),
@@ -64,6 +64,17 @@ impl BackendSource {
             Self::Launcher(launcher) => {
                 launcher.connect().and_then(from_child).map_err(|error| error.to_string())
             }
+        }
+    }
+}
+
+/// Connects to a socket whose queue may be full: unlike TCP, the kernel does not wait then.
+async fn connect_in_turn(path: &Path) -> io::Result<UnixStream> {
+    const LOOK: Duration = Duration::from_millis(50);
+    loop {
+        match UnixStream::connect(path).await {
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => sleep(LOOK).await,
+            result => return result,
         }
     }
 }

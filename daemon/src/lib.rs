@@ -3,5 +3,13 @@
 //! [`gateway`] is the core: a state machine without I/O, event in, actions out. Everything else is the thin shell
 //! around it that moves bytes: the XMPP link, the backend links, storage, systemd.
 
+pub mod backend_link;
+pub mod exit;
 pub mod gateway;
+pub mod outbox;
+pub mod run;
+pub mod standalone;
+pub mod status;
 pub mod storage;
+pub mod systemd;
+pub mod xmpp_link;

@@ -10,11 +10,9 @@
 
 use std::collections::VecDeque;
 use std::io;
-use std::rc::Rc;
 use std::time::Duration;
 
 use nix::time::{ClockId, clock_gettime};
-use spectrum2_xmpp::Element;
 use tokio::runtime::Handle;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::mpsc;
@@ -24,11 +22,10 @@ use tokio::time::{Instant, sleep_until, timeout_at};
 use crate::backend_link::{Arrival, BackendInput, BackendLinks, BackendSource};
 use crate::exit::Exit;
 use crate::gateway::{Action, Event, Time, Token};
-use crate::outbox::Outbox;
 use crate::status::{self, Status, XmppState};
 use crate::storage::{Reply, Request, Storage};
 use crate::systemd::{Notifier, Watchdog};
-use crate::xmpp_link::{self, LinkError, Report, XmppLink};
+use crate::xmpp_link::{LinkError, Report, Settings, XmppLink, XmppStream};
 
 /// From SIGTERM to the end. The service manager's patience is much longer; that of an admin is not.
 const STOP_TIME: Duration = Duration::from_millis(1500);
@@ -56,7 +53,7 @@ pub struct Parts<C> {
     /// The state machine.
     pub core: C,
     /// Where the XMPP server is, and who we are.
-    pub xmpp: xmpp_link::Settings,
+    pub xmpp: Settings,
     /// Where backends come from.
     pub backends: BackendSource,
     /// The database.
@@ -167,7 +164,7 @@ struct Shell<C> {
     actions: Vec<Action>,
     link: XmppLink,
     /// While the XMPP stream stands.
-    xmpp: Option<Rc<Outbox>>,
+    xmpp: Option<XmppStream>,
     xmpp_state: XmppState,
     connected_before: bool,
     /// When to give up hope of a first connection.
@@ -243,10 +240,10 @@ impl<C: Core> Shell<C> {
 
     async fn next(&mut self, signals: &mut mpsc::Receiver<Signal>) -> Happening {
         let storage_is_behind = !self.unasked.is_empty();
-        let xmpp = self.xmpp.as_deref();
+        let xmpp = self.xmpp.as_ref();
         let backends_paused =
-            storage_is_behind || xmpp.is_some_and(Outbox::is_over) || !self.core.accepts_frames();
-        let xmpp_paused = storage_is_behind || xmpp.is_some_and(xmpp_link::is_stuck);
+            storage_is_behind || xmpp.is_some_and(XmppStream::is_slow) || !self.core.accepts_frames();
+        let xmpp_paused = storage_is_behind || xmpp.is_some_and(XmppStream::is_stuck);
         let wake = self.wake_time();
         tokio::select! {
             Some(signal) = signals.recv() => Happening::Signal(signal),
@@ -295,9 +292,9 @@ impl<C: Core> Shell<C> {
                 };
                 self.xmpp_state = XmppState::Connecting(reason);
             }
-            Report::Up(outbox) => {
+            Report::Up(stream) => {
                 tracing::info!("Connected to {} as {}.", self.address, self.jid);
-                self.xmpp = Some(outbox);
+                self.xmpp = Some(stream);
                 self.xmpp_state = XmppState::Connected;
                 self.connected_before = true;
                 self.give_up_at = None;
@@ -313,29 +310,27 @@ impl<C: Core> Shell<C> {
                 }
             }
             Report::Drained => {}
-            Report::Lost { error, delay } => self.on_xmpp_lost(&error, delay),
+            Report::Lost { error, hint, delay } => self.on_xmpp_lost(&error, &hint, delay),
         }
     }
 
-    fn on_xmpp_lost(&mut self, error: &LinkError, delay: Duration) {
-        let reason = error.to_string();
-        let state =
-            XmppState::Waiting { connected_before: self.connected_before, reason: reason.clone(), delay };
+    fn on_xmpp_lost(&mut self, error: &LinkError, hint: &str, delay: Duration) {
+        let (address, jid) = (&self.address, &self.jid);
         let again = format!("Trying again within {} s.", delay.as_secs_f64().ceil());
+        let refusal = format!("Cannot connect to the XMPP server at {address} as {jid}: {error}. {hint}");
+        self.xmpp_state = XmppState::Waiting {
+            connected_before: self.connected_before,
+            reason: error.to_string(),
+            delay,
+        };
         if self.xmpp.take().is_some() {
-            tracing::warn!("The connection to the XMPP server at {} is lost: {reason}. {again}", self.address);
+            tracing::warn!("The connection to the XMPP server at {address} is lost: {error}. {again}");
             self.event(Event::XmppDown);
         } else if error.is_final() && !self.connected_before {
-            self.end_with(Err(Failure::Refused(self.failure_text(error))));
+            self.end_with(Err(Failure::Refused(refusal)));
         } else {
-            tracing::warn!("{} {again}", self.failure_text(error));
+            tracing::warn!("{} {again}", refusal.trim_end());
         }
-        self.xmpp_state = state;
-    }
-
-    fn failure_text(&self, error: &LinkError) -> String {
-        let hint = error.hint(&self.jid).map(|hint| format!(" {hint}")).unwrap_or_default();
-        format!("Cannot connect to the XMPP server at {} as {}: {error}.{hint}", self.address, self.jid)
     }
 
     fn on_backend(&mut self, arrival: Arrival) {
@@ -448,20 +443,16 @@ impl<C: Core> Shell<C> {
 
     fn act(&mut self, action: Action) {
         match action {
-            Action::Stanza(stanza) => self.send(&stanza),
+            Action::Stanza(stanza) => match &mut self.xmpp {
+                Some(stream) => stream.send(&stanza),
+                None => tracing::debug!("A stanza was dropped: the XMPP stream does not stand."),
+            },
             Action::OpenBackend(link) => self.backends.open(link),
             Action::Frame(link, frame) => self.backends.send(link, &frame),
             Action::CloseBackend(link) => self.backends.close(link),
             Action::Store(token, request) => self.ask(token, request),
             Action::Misconfigured(text) => self.end_with(Err(Failure::Misconfigured(text))),
             Action::Stopped => self.end_with(Ok(())),
-        }
-    }
-
-    fn send(&self, stanza: &Element) {
-        match &self.xmpp {
-            Some(outbox) => xmpp_link::send(outbox, stanza),
-            None => tracing::debug!("A stanza was dropped: the XMPP stream does not stand."),
         }
     }
 
