@@ -18,8 +18,12 @@
 //! );
 //! ```
 
+pub mod check;
 mod checks;
 mod files;
+mod help;
+pub mod instance;
+pub mod manual;
 mod option;
 mod problem;
 mod reading;
@@ -33,6 +37,8 @@ mod value;
 
 use std::path::Path;
 
+pub use help::help_text;
+pub use instance::{Instance, InstanceError};
 pub use option::{Change, Kind, OptionInfo, Place};
 pub use problem::{ExitKind, Problem, Problems, Severity};
 pub use reading::Overrides;

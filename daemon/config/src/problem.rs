@@ -29,6 +29,13 @@ pub struct Problem {
     pub text: String,
 }
 
+impl Problem {
+    /// Sorts by place: the command line, then the lines of the file, then the file as a whole.
+    pub(crate) fn order(&self) -> (bool, bool, Option<usize>) {
+        (self.file.is_some(), self.line.is_none(), self.line)
+    }
+}
+
 impl fmt::Display for Problem {
     /// `/etc/spectrum2/transports/icq.cfg:12: service.prot: …`
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -9,6 +9,7 @@ use std::path::Path;
 use crate::checks::Finding;
 use crate::option::{Kind, OptionInfo};
 use crate::problem::{ExitKind, Problem, Problems, Severity};
+use crate::secret::Secret;
 use crate::source::SecretSource;
 use crate::suggestion;
 use crate::syntax::{self, Entry, Syntax};
@@ -65,6 +66,9 @@ pub fn read(text: &str, path: &Path, overrides: &Overrides, source: &dyn SecretS
     reading.set_derived_defaults(&jid);
     for statement in statements {
         reading.apply(statement, &jid);
+    }
+    if overrides.jid.is_some() {
+        reading.places.insert("service.jid".to_owned(), Place { line: None, name: "service.jid".to_owned() });
     }
     reading.config.service.jid = jid;
     secrets::fill(&mut reading, source);
@@ -252,7 +256,7 @@ impl Reading {
         // A file may be older or newer than this program; who types a command can be asked to type it right.
         let severity = if statement.line.is_some() { Severity::Warning } else { Severity::Error };
         self.note(severity, statement.line, Some(statement.name.clone()), text);
-        let value = crate::Secret::new(statement.value);
+        let value = Secret::new(statement.value);
         self.config.unknown.push(Entry { name: statement.name, value, line: statement.line });
     }
 
@@ -266,12 +270,5 @@ impl Reading {
 impl Place {
     fn describe(&self) -> String {
         self.line.map_or_else(|| "on the command line".to_owned(), |line| format!("in line {line}"))
-    }
-}
-
-impl Problem {
-    /// The command line, then the lines of the file, then the file as a whole.
-    fn order(&self) -> (bool, bool, Option<usize>) {
-        (self.file.is_some(), self.line.is_none(), self.line)
     }
 }

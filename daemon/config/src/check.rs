@@ -1,0 +1,113 @@
+//! `spectrum2 check FILE`: what is wrong with a transport file, and what transport it would be.
+
+use std::path::Path;
+
+use crate::problem::{ExitKind, Problem, Severity};
+use crate::reading::Overrides;
+use crate::table::Config;
+use crate::value::DatabaseKind;
+
+/// Checks a transport file more closely than a start does: also reports secrets that everybody can read and
+/// lines that Spectrum 2 understood differently. Gives the report, which ends with a newline, and how the
+/// program ends; warnings alone are no failure.
+#[must_use]
+pub fn report(path: &Path, overrides: &Overrides) -> (String, ExitKind) {
+    let reading = match crate::load(path, overrides) {
+        Ok(reading) => reading,
+        Err(problems) => return (list(&problems.list) + &verdict(&problems.list), problems.exit_kind()),
+    };
+    let mut problems = reading.problems;
+    problems.extend(reading.differences);
+    problems.extend(reading.config.exposed_secrets());
+    problems.sort_by_key(Problem::order);
+
+    let failed = problems.iter().any(|problem| problem.severity == Severity::Error);
+    let summary = if failed { String::new() } else { summary(&reading.config) };
+    let exit = if failed { ExitKind::Configuration } else { ExitKind::Ok };
+    (list(&problems) + &summary + &verdict(&problems), exit)
+}
+
+fn list(problems: &[Problem]) -> String {
+    problems
+        .iter()
+        .map(|problem| {
+            let severity = match problem.severity {
+                Severity::Error => "error",
+                Severity::Warning => "warning",
+            };
+            format!("{severity}: {problem}\n")
+        })
+        .collect()
+}
+
+/// The transport in a few lines.
+fn summary(config: &Config) -> String {
+    let service = &config.service;
+    let mode = if service.server_mode {
+        format!("server mode, listens on {}", address(&service.server, service.port))
+    } else {
+        format!("gateway mode, component of {}", address(&service.server, service.port))
+    };
+    let protocol = if service.protocol.is_empty() { "not set" } else { &service.protocol };
+    format!(
+        "transport: {}\n\
+         mode:      {mode}\n\
+         backend:   {}, {} users in one process\n\
+         protocol:  {protocol}\n\
+         database:  {}\n",
+        service.jid,
+        service.backend,
+        service.users_per_backend,
+        database(config)
+    )
+}
+
+fn address(host: &str, port: u16) -> String {
+    if host.contains(':') { format!("[{host}]:{port}") } else { format!("{host}:{port}") }
+}
+
+fn database(config: &Config) -> String {
+    let database = &config.database;
+    let kind = database.kind.as_str();
+    match database.kind {
+        DatabaseKind::None => kind.to_owned(),
+        DatabaseKind::Sqlite3 => format!("{kind}, {}", database.database),
+        DatabaseKind::Pqxx if !database.connectionstring.is_empty() => {
+            format!("{kind}, with database.connectionstring")
+        }
+        DatabaseKind::Mysql | DatabaseKind::Pqxx => {
+            format!("{kind}, {} on {}", database.database, database.server)
+        }
+    }
+}
+
+fn verdict(problems: &[Problem]) -> String {
+    let count = |severity| problems.iter().filter(|problem| problem.severity == severity).count();
+    match (count(Severity::Error), count(Severity::Warning)) {
+        (0, 0) => "ok\n".to_owned(),
+        (0, warnings) => format!("ok, {}\n", plural(warnings, "warning")),
+        (errors, 0) => format!("{}\n", plural(errors, "error")),
+        (errors, warnings) => format!("{}, {}\n", plural(errors, "error"), plural(warnings, "warning")),
+    }
+}
+
+fn plural(count: usize, noun: &str) -> String {
+    if count == 1 { format!("1 {noun}") } else { format!("{count} {noun}s") }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn counts_in_words() {
+        assert_eq!(plural(1, "error"), "1 error");
+        assert_eq!(plural(2, "error"), "2 errors");
+    }
+
+    #[test]
+    fn brackets_an_ipv6_address() {
+        assert_eq!(address("::1", 5347), "[::1]:5347");
+        assert_eq!(address("xmpp.example.org", 5347), "xmpp.example.org:5347");
+    }
+}

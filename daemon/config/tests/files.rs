@@ -1,0 +1,186 @@
+//! Secrets outside of the transport file, and what `spectrum2 check` says.
+
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+
+use std::fs::{self, Permissions};
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+
+use spectrum2_config::check::report;
+use spectrum2_config::{Config, ExitKind, Overrides, Problems, System};
+
+/// A directory of its own for each test.
+struct Directory(PathBuf);
+
+impl Directory {
+    fn new(test: &str) -> Self {
+        let path = Path::new(env!("CARGO_TARGET_TMPDIR")).join(test);
+        let _ = fs::remove_dir_all(&path);
+        fs::create_dir_all(&path).unwrap();
+        Self(path)
+    }
+
+    fn write(&self, name: &str, mode: u32, text: impl AsRef<[u8]>) -> PathBuf {
+        let path = self.0.join(name);
+        fs::write(&path, text).unwrap();
+        fs::set_permissions(&path, Permissions::from_mode(mode)).unwrap();
+        path
+    }
+}
+
+fn parse(text: &str, system: &System) -> Result<Config, Problems> {
+    Config::parse(text, Path::new("icq.cfg"), &Overrides::default(), system).map(|(config, _)| config)
+}
+
+#[test]
+fn credential_then_file_then_option() {
+    let directory = Directory::new("order");
+    let file = directory.write("secret", 0o600, "from the file\n");
+    directory.write("component-password", 0o400, "from systemd");
+    let option = "[service]\njid=icq.example.org\nport=5347\npassword=from the option\n";
+    let both = format!("{option}password_file={}\n", file.display());
+
+    let password = |text, system| parse(text, &system).unwrap().service.password.expose().to_owned();
+    assert_eq!(password(option, System::default()), "from the option");
+    assert_eq!(password(&both, System::default()), "from the file");
+    assert_eq!(password(&both, System::with_credentials(directory.0.clone())), "from systemd");
+}
+
+#[test]
+fn the_database_has_secrets_too() {
+    let directory = Directory::new("database");
+    directory.write("database-password", 0o400, "verona\n");
+    directory.write("encryption-key", 0o400, "hanzzik\n");
+    let text = "[service]\njid=icq.example.org\nport=5347\npassword=secret\n";
+    let database = parse(text, &System::with_credentials(directory.0.clone())).unwrap().database;
+    assert_eq!((database.password.expose(), database.encryption_key.expose()), ("verona", "hanzzik"));
+}
+
+#[test]
+fn a_missing_secret_file_is_an_error_at_its_line() {
+    let text =
+        "[service]\njid=icq.example.org\nport=5347\npassword=secret\npassword_file=/nonexistent/secret\n";
+    let problems = parse(text, &System::default()).unwrap_err();
+    let problem = problems.iter().next().unwrap().to_string();
+    assert!(
+        problem.starts_with("icq.cfg:5: service.password_file: /nonexistent/secret cannot be read: "),
+        "{problem}"
+    );
+}
+
+#[test]
+fn an_endless_secret_file_is_refused() {
+    let text = "[service]\njid=icq.example.org\nport=5347\npassword_file=/dev/zero\n";
+    assert!(parse(text, &System::default()).unwrap_err().to_string().contains("larger than 64 KiB"));
+}
+
+#[test]
+fn a_secret_that_everybody_can_read_is_noticed() {
+    let directory = Directory::new("exposed");
+    let secret = directory.write("secret", 0o644, "secret\n");
+    let text = |secret: &str| format!("[service]\njid=icq.example.org\nport=5347\ngroup=bridges\n{secret}\n");
+
+    let file = directory.write("public.cfg", 0o644, text("password=secret"));
+    let exposed = Config::load(&file, &Overrides::default()).unwrap().0.exposed_secrets();
+    assert_eq!(exposed.len(), 1);
+    let (name, problem) = (file.display(), exposed[0].to_string());
+    assert!(problem.ends_with(&format!("Run: chown root:bridges {name} && chmod 640 {name}")), "{problem}");
+
+    let file = directory.write("private.cfg", 0o640, text("password=secret"));
+    assert_eq!(Config::load(&file, &Overrides::default()).unwrap().0.exposed_secrets(), []);
+
+    let file = directory.write("elsewhere.cfg", 0o644, text(&format!("password_file={}", secret.display())));
+    let exposed = Config::load(&file, &Overrides::default()).unwrap().0.exposed_secrets();
+    assert_eq!(exposed.len(), 1);
+    assert_eq!(exposed[0].file.as_deref(), Some(secret.as_path()));
+}
+
+#[test]
+fn check_sums_a_good_file_up() {
+    let directory = Directory::new("good");
+    let backend = directory.write("backend", 0o755, "");
+    let text = format!(
+        "[service]\njid=icq.example.org\nport=5347\npassword=secret\nbackend={}\nprotocol=prpl-icq\n",
+        backend.display()
+    );
+    let file = directory.write("icq.cfg", 0o600, text);
+    let (report, exit) = report(&file, &Overrides::default());
+    assert_eq!(
+        report,
+        format!(
+            "transport: icq.example.org\n\
+             mode:      gateway mode, component of 127.0.0.1:5347\n\
+             backend:   {}, 100 users in one process\n\
+             protocol:  prpl-icq\n\
+             database:  sqlite3, /var/lib/spectrum2/icq.example.org/database.sql\n\
+             ok\n",
+            backend.display()
+        )
+    );
+    assert_eq!(exit, ExitKind::Ok);
+}
+
+#[test]
+fn check_finds_what_spectrum_2_understood_differently() {
+    let directory = Directory::new("differences");
+    let text = "[service]\njid=icq.example.org\nport=5347\npassword=se#cret\nbackend=/nonexistent/backend -x\n\
+                irc_away_timeout=1\nirc_send_pass=yes\nvip_message=#1 \n[logging]\nconfig=/nonexistent/log\n";
+    let file = directory.write("icq.cfg", 0o600, text);
+    let (report, exit) = report(&file, &Overrides::default());
+    let name = file.display();
+    for line in [
+        format!("warning: {name}:4: service.password: Spectrum 2 read only what stands in front of the “#”."),
+        format!(
+            "warning: {name}:5: service.backend: /nonexistent/backend does not exist, so nobody will be able to log in. Install the backend, or correct the name."
+        ),
+        format!(
+            "warning: {name}:6: service.irc_away_timeout: Spectrum 2 took it for a boolean and used its default."
+        ),
+        format!(
+            "warning: {name}:7: service.irc_send_pass: Spectrum 2 knew only 0, 1, true and false here, and used its default instead of “yes”."
+        ),
+        format!(
+            "warning: {name}:8: service.vip_message: Spectrum 2 took every “#” for the start of a comment, so it read “”, not “#1”."
+        ),
+        format!(
+            "warning: {name}:10: logging.config: /nonexistent/log does not exist, so it is ignored. Create or remove it."
+        ),
+        "ok, 6 warnings".to_owned(),
+    ] {
+        assert!(report.lines().any(|reported| reported == line), "{line}\nis not in:\n{report}");
+    }
+    assert_eq!(exit, ExitKind::Ok);
+    let (_, warnings) = Config::load(&file, &Overrides::default()).unwrap();
+    assert_eq!(warnings.len(), 2, "a start warns about missing files only");
+}
+
+#[test]
+fn check_counts_errors() {
+    let directory = Directory::new("errors");
+    let file = directory.write("icq.cfg", 0o600, "[service]\njid=icq.example.org\nport=x\nprot=1\n");
+    let (report, exit) = report(&file, &Overrides::default());
+    assert!(report.ends_with("\n3 errors, 2 warnings\n"), "{report}");
+    assert_eq!(exit.code(), 78);
+}
+
+#[test]
+fn files_that_cannot_be_transport_files() {
+    let directory = Directory::new("unreadable");
+    let load = |path: &Path| Config::load(path, &Overrides::default()).unwrap_err();
+
+    let problems = load(&directory.0.join("none.cfg"));
+    assert!(problems.to_string().contains("none.cfg: The file cannot be read: No such file"), "{problems}");
+    assert_eq!(problems.exit_kind(), ExitKind::Configuration);
+
+    assert!(load(Path::new("/dev/zero")).to_string().contains("larger than 1 MiB"));
+    assert!(load(&directory.0).to_string().contains("Name a transport file."));
+
+    let file = directory.write("latin1.cfg", 0o600, b"[identity]\n# f\xfcr\nname=f\xfcr\n");
+    let problems = load(&file);
+    assert_eq!(problems.iter().count(), 1);
+    assert!(
+        problems
+            .to_string()
+            .ends_with("latin1.cfg:3: The line is not UTF-8. Save the file in this encoding.")
+    );
+}
