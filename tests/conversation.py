@@ -102,6 +102,11 @@ def roster_push(jid: str, **expected: str) -> Expectation:
     return Expectation(words("a roster push", jid=jid, **expected), fits)
 
 
+def either(one: Expectation, other: Expectation) -> Expectation:
+    """What fits one of two expectations."""
+    return Expectation(f"{one.words} or {other.words}", lambda item: one.holds(item) or other.holds(item))
+
+
 def is_from(stanza: slixmpp.stanza.rootstanza.RootStanza, sender: str | None) -> bool:
     """Whether the sender is this JID; a bare one stands for all its resources."""
     return sender is None or sender in (stanza["from"].full, stanza["from"].bare)
@@ -127,6 +132,7 @@ class XmppUser:
         self._client = slixmpp.ClientXMPP(f"{self.jid}/{resource}", self.password, plugin_config={
             "feature_mechanisms": {"unencrypted_plain": True, "use_mech": "PLAIN"},
         })
+        self._client.register_plugin("xep_0030")
         # What the server and the transport ask is for the scenario to answer.
         self._client.auto_authorize = None
         self._client.auto_subscribe = False
@@ -203,6 +209,26 @@ class XmppUser:
         """Waits for something that reached this person, and returns it."""
         return await self.inbox.wait(expected, within)
 
+    def has_received(self, expected: Expectation) -> list:
+        """Everything unread that fits; it stays unread."""
+        return [item for item in self.inbox.unread if expected.holds(item)]
+
+    def has_not_received(self, unexpected: Expectation) -> None:
+        """Nothing of the kind has come up to now. Only of use after something that would have come later."""
+        assert not self.has_received(unexpected), f"{self.inbox.owner} got {unexpected.words}"
+
+    async def receives_payload(self, tag: str, *, sender: str) -> ET.Element:
+        """Waits for a request or message with this payload, and returns the payload; requests are answered."""
+        stanza = await self.receives(Expectation(words(f"something with {tag}", sender=sender), lambda stanza: (
+            stanza.xml.find(tag) is not None and is_from(stanza, sender))))
+        if isinstance(stanza, Iq):
+            stanza.reply(clear=True).send()
+        return stanza.xml.find(tag)
+
+    def knows(self, feature: str) -> None:
+        """Announces a protocol as known to the client (XEP-0030)."""
+        self._client["xep_0030"].add_feature(feature)
+
     async def asks(self, to: str, payload: str, kind: str = "get") -> ET.Element | None:
         """Sends a request and returns the payload of the result; an error is raised as slixmpp.exceptions.IqError."""
         request = self._client.make_iq(ito=to, itype=kind)
@@ -212,6 +238,11 @@ class XmppUser:
         assert answer["from"].bare in (to.split("/")[0], "" if to == self.jid else None), \
             f"{to} was asked, {answer['from']} answered"
         return next(iter(answer.xml), None)
+
+    async def roster(self) -> dict[str, ET.Element]:
+        """One's contacts: JID to item."""
+        query = await self.asks(self.jid, "<query xmlns='jabber:iq:roster'/>")
+        return {item.get("jid"): item for item in query}
 
     async def is_refused(self, to: str, payload: str, kind: str = "get") -> str:
         """Sends a request that must fail, and returns the condition of the error."""
@@ -224,10 +255,21 @@ class XmppUser:
     async def registers(self, gateway: str, username: str, password: str = "") -> None:
         """Registers with a transport and befriends it, as a client does. Being on line, one is then logged in."""
         await self.asks(gateway, registration(username=username, password=password), "set")
-        await self.receives(presence("subscribe", sender=gateway))
-        self.accepts(gateway)
-        self.subscribes_to(gateway)
-        await self.receives(presence("subscribed", sender=gateway))
+        asked, entered = presence("subscribe", sender=gateway), roster_push(gateway, subscription="both")
+        if isinstance(await self.receives(either(asked, entered)), Presence):
+            self.accepts(gateway)
+            self.subscribes_to(gateway)
+            await self.receives(presence("subscribed", sender=gateway))
+
+    async def logs_in(self, gateway: str, username: str, password: str = "") -> None:
+        """Registers with a transport, and waits until the network has let one in."""
+        await self.registers(gateway, username, password)
+        await self.receives(presence(sender=gateway))
+
+    async def logs_in_again(self, gateway: str, username: str, password: str = "") -> None:
+        """Changes one's registration, and waits until the network has let one in."""
+        await self.asks(gateway, registration(username=username, password=password), "set")
+        await self.receives(presence(sender=gateway))
 
     async def unregisters(self, gateway: str) -> None:
         """Gives up the registration with a transport."""
@@ -353,6 +395,12 @@ class IrcUser:
         return await self.notices(Expectation(words("the words", text=text, by=by), lambda line: (
             line.command == "PRIVMSG" and line.parameters[-1] == text and by in (None, line.sender))), within)
 
+    async def hears_something(self, *, by: str, within: float = PATIENCE) -> str:
+        """Waits for the next words of somebody."""
+        line = await self.notices(Expectation(f"words by {by!r}", lambda line: (
+            line.command == "PRIVMSG" and line.sender == by)), within)
+        return line.parameters[-1]
+
     async def notices(self, expected: Expectation, within: float = PATIENCE) -> IrcLine:
         """Waits for a line."""
         return await self.inbox.wait(expected, within)
@@ -366,6 +414,20 @@ class IrcUser:
     async def sees(self, nick: str) -> bool:
         """Whether somebody is on the network now."""
         return nick in (await self.replied(f"ISON {nick}", "303")).parameters[-1].split()
+
+    async def gets_sight_of(self, nick: str, within: float = PATIENCE) -> None:
+        """Waits until somebody is on the network."""
+        await self._watches(nick, True, within)
+
+    async def loses_sight_of(self, nick: str, within: float = PATIENCE) -> None:
+        """Waits until somebody is no longer on the network."""
+        await self._watches(nick, False, within)
+
+    async def _watches(self, nick: str, there: bool, within: float) -> None:
+        deadline = asyncio.get_running_loop().time() + within
+        while await self.sees(nick) != there:
+            assert asyncio.get_running_loop().time() < deadline, f"{nick} is {'not ' if there else ''}on IRC"
+            await asyncio.sleep(0.05)  # IRC does not tell of people in no common channel.
 
     async def leaves(self) -> None:
         """Quits."""

@@ -24,10 +24,14 @@ if [ ! -e $policy ]; then
     chmod 755 $policy
 fi
 export DEBIAN_FRONTEND=noninteractive
-if ! { apt-get --quiet --quiet update && apt-get --quiet --quiet --yes --no-install-recommends install $missing; } >&2; then
+words=$(mktemp)
+if ! { apt-get --quiet update && apt-get --quiet --yes --no-install-recommends install $missing; } >"$words" 2>&1; then
+    cat "$words" >&2
+    rm -f "$words"
     echo "Debian packages cannot be installed; apt-get's own words are above." >&2
     exit 69
 fi
+rm -f "$words"
 # Installed to be tested with, not to be run: should this machine have systemd, they stay off after its next start too.
 for service in prosody ngircd; do
     case " $missing " in
