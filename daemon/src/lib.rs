@@ -3,10 +3,15 @@
 //! [`gateway`] is the core: a state machine without I/O, event in, actions out. Everything else is the thin shell
 //! around it that moves bytes: the XMPP link, the backend links, storage, systemd.
 
+pub mod backend_config;
 pub mod backend_link;
+pub mod cli;
 pub mod exit;
 pub mod gateway;
+pub mod logging;
 pub mod outbox;
+pub mod pidfile;
+pub mod privileges;
 pub mod run;
 pub mod standalone;
 pub mod status;

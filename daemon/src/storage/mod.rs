@@ -1,8 +1,18 @@
 //! What the core asks of the database: plain requests and answers, in Spectrum 2's own schema.
+//!
+//! [`Storage`] is a queue in front of a thread; the engine behind it is SQLite. With `database.type=none` that is a
+//! database in memory, so that everything works alike and nothing outlives the daemon.
+
+mod place;
+mod schema;
+mod sqlite;
+mod worker;
 
 use jid::BareJid;
 use serde::{Deserialize, Serialize};
 use spectrum2_config::Secret;
+
+pub use worker::{Reply, Storage};
 
 /// A registered user: one row of `users`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -49,7 +59,7 @@ pub struct StoredUser {
     pub contacts: Vec<StoredContact>,
 }
 
-/// A request of the core. Each is one transaction.
+/// A request of the core. Each is stored wholly or not at all, and on the disk before it is answered.
 #[derive(Clone, Debug)]
 pub enum Request {
     /// All of one user. Answer: [`Answer::User`].
@@ -94,3 +104,19 @@ pub enum Answer {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{0}")]
 pub struct Error(pub String);
+
+/// Why storage cannot be had at all. The text names the database, the cause and what to do; which of the three it is
+/// decides whether starting again can help.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum OpenError {
+    /// `[database]` asks for something that cannot be.
+    #[error("{0}")]
+    Configuration(String),
+    /// This user may not do that here.
+    #[error("{0}")]
+    NotPermitted(String),
+    /// It may work later: the file is locked, the disk is full.
+    #[error("{0}")]
+    Unavailable(String),
+}
