@@ -17,6 +17,8 @@ pub fn closest(name: &str) -> Option<&'static OptionInfo> {
     let tolerance = (key.chars().count() / 4 + 1).min(3);
     OPTIONS
         .iter()
+        // Spares most comparisons: the distance is never less than the difference in length.
+        .filter(|option| option.name.len().abs_diff(lower.len()) <= tolerance)
         .map(|option| (distance(&lower, &option.name.to_lowercase()), option))
         .filter(|(distance, _)| *distance <= tolerance)
         .min_by_key(|(distance, _)| *distance)
