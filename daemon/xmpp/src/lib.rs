@@ -16,12 +16,35 @@ mod write;
 pub mod component;
 pub mod framer;
 pub mod ns;
+pub mod roster;
 pub mod stanza;
+pub mod xep_0004;
+pub mod xep_0030;
+pub mod xep_0054;
+pub mod xep_0066;
+pub mod xep_0071;
+pub mod xep_0077;
+pub mod xep_0082;
+pub mod xep_0085;
+pub mod xep_0092;
+pub mod xep_0100;
+pub mod xep_0106;
+pub mod xep_0115;
+pub mod xep_0144;
+pub mod xep_0153;
+pub mod xep_0172;
+pub mod xep_0184;
+pub mod xep_0199;
+pub mod xep_0203;
+pub mod xep_0224;
+pub mod xep_0280;
+pub mod xep_0356;
 
 pub use atom::Atom;
 pub use element::{Element, Node};
 pub use jid;
 pub use parse::XmlError;
+pub use xep_0106::{legacy_name_to_node, node_to_legacy_name};
 
 /// Bytes in lower-case hexadecimal.
 pub(crate) fn hex(bytes: &[u8]) -> String {

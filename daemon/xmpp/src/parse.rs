@@ -370,7 +370,7 @@ fn attribute_value(raw: &str) -> Result<String, XmlError> {
 }
 
 /// XML 1.0 §4.1, §4.6: character references and the five predefined entities.
-fn resolve(reference: &str) -> Result<char, XmlError> {
+pub(crate) fn resolve(reference: &str) -> Result<char, XmlError> {
     let Some(number) = reference.strip_prefix('#') else {
         return match reference {
             "lt" => Ok('<'),

@@ -106,7 +106,8 @@ fn well_formed_name(name: &str) -> Cow<'_, str> {
     Cow::Owned(fixed)
 }
 
-fn escape_text(text: &str, out: &mut String) {
+/// Writes what may stand between tags.
+pub(crate) fn escape_text(text: &str, out: &mut String) {
     escape(text, out, |byte| match byte {
         b'<' => Some("&lt;"),
         b'>' => Some("&gt;"),
