@@ -15,7 +15,7 @@ TMPFILESDIR = /usr/lib/tmpfiles.d
 # Debian packages that are needed beside Rust, and nowhere else listed. What the test container holds: tests/container.py.
 BUILD_PACKAGES = build-essential pkg-config libpurple-dev libsqlite3-dev
 TEST_PACKAGES = mmdebstrap systemd systemd-container util-linux python3-pytest
-RUN_PACKAGES = prosody lua-sec ngircd openssl python3-slixmpp
+RUN_PACKAGES = prosody lua-sec ngircd openssl python3-slixmpp python3-slixmpp-lib
 
 # What pytest is to run, with its options: make test TESTS='-k messages -x'
 TESTS ?=

@@ -32,7 +32,8 @@ PACKAGES = """
     libpurple0 ngircd
     prosody prosody-modules lua-sec
     ejabberd
-    python3-pytest python3-pytest-asyncio python3-pytest-timeout python3-slixmpp
+    python3-pytest python3-pytest-asyncio python3-pytest-timeout
+    python3-slixmpp python3-slixmpp-lib
 """.split()
 
 CACHE = Path(os.environ.get("SPECTRUM2_TEST_CACHE", "/var/cache/spectrum2-tests"))

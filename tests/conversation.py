@@ -143,12 +143,12 @@ class XmppUser:
             self.inbox.put(stanza)
         return stanza
 
-    async def _connect(self, address: str) -> None:
+    async def _connect(self, host: str, port: int) -> None:
         ready = asyncio.get_running_loop().create_future()
         self._client.add_event_handler("session_start", lambda _: ready.done() or ready.set_result(None))
         self._client.add_event_handler("failed_all_auth", lambda _: ready.done() or ready.set_exception(
-            AssertionError(f"{self.jid} cannot log in at {address}")))
-        self._client.connect((address, 5222), disable_starttls=True, force_starttls=False)
+            AssertionError(f"{self.jid} cannot log in at {host}")))
+        self._client.connect((host, port), disable_starttls=True, force_starttls=False)
         await asyncio.wait_for(ready, PATIENCE)
         await self._client.get_roster()
 
@@ -289,12 +289,14 @@ def registration(**fields: str | None) -> str:
 
 
 class XmppServer:
-    """An XMPP server of the container, and the people who logged in there."""
+    """An XMPP server, and the people who logged in there. The test container has `prosody` and `ejabberd`."""
 
-    def __init__(self, name: str):
+    def __init__(self, name: str, domain: str | None = None, host: str | None = None, port: int = 5222):
         self.name = name
         self.unit = f"{name}.service"
-        self.domain = f"{name}.test"
+        self.domain = domain or f"{name}.test"
+        self.host = host or self.domain
+        self.port = port
         self._accounts: set[str] = set()
         self._people: list[XmppUser] = []
 
@@ -304,7 +306,7 @@ class XmppServer:
             await self._account(name, registration(username=name, password="montague"))
             self._accounts.add(name)
         person = XmppUser(name, self.domain, resource)
-        await person._connect(self.domain)
+        await person._connect(self.host, self.port)
         self._people.append(person)
         if online:
             person.comes_online()
@@ -327,7 +329,7 @@ class XmppServer:
 
     async def _account(self, name: str, payload: str) -> None:
         """XEP-0077 §3.1: makes an account before authentication; one that is there already is fine."""
-        reader, writer = await asyncio.open_connection(self.domain, 5222)
+        reader, writer = await asyncio.open_connection(self.host, self.port)
         try:
             writer.write(f"<stream:stream to='{self.domain}' version='1.0' xmlns='jabber:client' "
                          "xmlns:stream='http://etherx.jabber.org/streams'>".encode())
@@ -436,17 +438,16 @@ class IrcUser:
 
 
 class IrcNetwork:
-    """The IRC server of the container, and the people who are connected to it."""
+    """An IRC server, unless told otherwise the container's, and the people who are connected to it."""
 
-    name = "irc.test"
-    unit = "ngircd.service"
-
-    def __init__(self):
+    def __init__(self, host: str = "irc.test", port: int = 6667):
+        self.host = host
+        self.port = port
         self._people: list[IrcUser] = []
 
     async def connect(self, nick: str) -> IrcUser:
         """Somebody on this network."""
-        person = IrcUser(nick, *await asyncio.open_connection(self.name, 6667))
+        person = IrcUser(nick, *await asyncio.open_connection(self.host, self.port))
         self._people.append(person)
         person.sends(f"NICK {nick}")
         person.sends(f"USER {nick} 0 * :{nick}")

@@ -23,4 +23,4 @@ async def test_fifty_users_log_in_and_talk(xmpp, transport, irc):
 
     for guest in guests:
         guest.goes_offline()
-    await gateway.says_of_itself("0 users online")
+    await gateway.says_of_itself(", 0 users online")

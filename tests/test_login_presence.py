@@ -10,11 +10,11 @@ async def test_on_line_means_logged_in_and_off_line_logged_out(xmpp, transport, 
 
     await romeo.logs_in(gateway.jid, username="romeo")
     assert await nurse.sees("romeo")
-    await gateway.says_of_itself("1 user online")
+    await gateway.says_of_itself(", 1 user online")
 
     romeo.goes_offline()
     await nurse.loses_sight_of("romeo")
-    await gateway.says_of_itself("0 users online")
+    await gateway.says_of_itself(", 0 users online")
 
     romeo.comes_online()
     await romeo.receives(presence(sender=gateway.jid))
@@ -87,6 +87,6 @@ async def test_users_come_back_after_a_restart_of_the_daemon(xmpp, transport, ir
 
     await gateway.restart()
 
-    await gateway.says_of_itself("1 user online")
+    await gateway.says_of_itself(", 1 user online")
     nurse.says("romeo", "Are you still there?")
     await romeo.receives(message("Are you still there?", sender=f"nurse@{gateway.jid}"))

@@ -102,7 +102,7 @@ async def test_who_is_logged_out_is_told_so(xmpp, transport, irc):
     romeo = await xmpp.login("romeo")
     await romeo.logs_in(gateway.jid, username="romeo")
     romeo.goes_offline()
-    await gateway.says_of_itself("0 users online")
+    await gateway.says_of_itself(", 0 users online")
 
     romeo.says(f"nurse@{gateway.jid}", "Anybody?")
     await romeo.receives(message(sender=f"nurse@{gateway.jid}", error="recipient-unavailable"))

@@ -52,7 +52,7 @@ async def test_who_said_no_is_not_asked_again(xmpp, transport, network, nurse):
     await romeo.pings(gateway.jid)
 
     romeo.goes_offline()
-    await gateway.says_of_itself("0 users online")
+    await gateway.says_of_itself(", 0 users online")
     romeo.comes_online()
     await romeo.receives(presence(sender=gateway.jid))
     # By the time the nurse's words arrive, her name has long come with the contacts.

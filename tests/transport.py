@@ -87,10 +87,6 @@ class Transport:
         """Waits until the status line of the unit contains `text`."""
         return await self._becomes("StatusText", self.unit, lambda value: text in value, repr(text), within)
 
-    async def says_something_else_than(self, text: str, within: float = 30.0) -> str:
-        """Waits until the status line of the unit has changed."""
-        return await self._becomes("StatusText", self.unit, lambda value: value != text, "something else", within)
-
     async def journal_says(self, text: str, within: float = 30.0) -> None:
         """Waits until the daemon or the launcher has written a line that contains `text`."""
         deadline = asyncio.get_running_loop().time() + within
