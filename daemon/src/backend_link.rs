@@ -347,3 +347,233 @@ impl Connection {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    use spectrum2_backend_protocol::ConversationMessage;
+    use tokio::io::AsyncWriteExt;
+    use tokio::task::{LocalSet, yield_now};
+
+    use crate::testing::{Backend, FakeLauncher};
+
+    const LINK: Link = Link(7);
+
+    fn message(length: usize) -> Frame {
+        Frame::ConvMessage(ConversationMessage { message: "x".repeat(length), ..ConversationMessage::default() })
+    }
+
+    /// A link that stands, and the backend at its other end.
+    async fn opened(launcher: &FakeLauncher) -> (BackendLinks, BackendInput, Backend) {
+        let (mut links, mut input) = BackendLinks::new(BackendSource::Socket(launcher.path.clone()));
+        links.open(LINK);
+        let backend = launcher.accept().await;
+        assert!(matches!(input.next(true).await, Arrival::Up(LINK)));
+        (links, input, backend)
+    }
+
+    /// Takes frames until the link is down: their number, and the reason.
+    async fn rest(input: &mut BackendInput) -> (usize, String) {
+        let mut count = 0;
+        loop {
+            match input.next(false).await {
+                Arrival::Frames(LINK, frames) => count += frames.len(),
+                Arrival::Down(LINK, reason) => return (count, reason),
+                other => panic!("unexpected: {other:?}"),
+            }
+        }
+    }
+
+    #[tokio::test]
+    async fn frames_pass_both_ways() {
+        LocalSet::new()
+            .run_until(async {
+                let launcher = FakeLauncher::new();
+                let (mut links, mut input, mut backend) = opened(&launcher).await;
+                links.send(LINK, &Frame::Ping);
+                assert_eq!(backend.frame().await, Some(Frame::Ping));
+                backend.send(&Frame::Pong).await;
+                let Arrival::Frames(LINK, frames) = input.next(false).await else { panic!("no frame") };
+                assert_eq!(frames, [Frame::Pong]);
+            })
+            .await;
+    }
+
+    #[tokio::test]
+    async fn all_that_a_backend_said_before_it_died_is_delivered_first() {
+        LocalSet::new()
+            .run_until(async {
+                let launcher = FakeLauncher::new();
+                let (_links, mut input, mut backend) = opened(&launcher).await;
+                let talk = async {
+                    for _ in 0..5_000 {
+                        backend.send(&message(100)).await;
+                    }
+                    drop(backend);
+                };
+                let (_, (count, reason)) = tokio::join!(talk, rest(&mut input));
+                assert_eq!(count, 5_000);
+                assert_eq!(reason, "it closed the connection");
+            })
+            .await;
+    }
+
+    #[tokio::test]
+    async fn also_while_something_was_to_be_written_to_it() {
+        LocalSet::new()
+            .run_until(async {
+                let launcher = FakeLauncher::new();
+                let (mut links, mut input, mut backend) = opened(&launcher).await;
+                for _ in 0..100 {
+                    backend.send(&message(1_000)).await;
+                }
+                drop(backend);
+                links.send(LINK, &message(1 << 19));
+                let (count, _) = rest(&mut input).await;
+                assert_eq!(count, 100);
+            })
+            .await;
+    }
+
+    #[tokio::test]
+    async fn a_frame_that_does_not_parse_is_skipped_and_one_that_is_too_long_ends_the_link() {
+        LocalSet::new()
+            .run_until(async {
+                let launcher = FakeLauncher::new();
+                let (_links, mut input, mut backend) = opened(&launcher).await;
+                backend.connection.write_all(&[0, 0, 0, 2, 0xff, 0xff]).await.unwrap();
+                backend.send(&Frame::Pong).await;
+                backend.connection.write_all(b"GET / HTTP/1.1").await.unwrap();
+                let (count, reason) = rest(&mut input).await;
+                assert_eq!(count, 1);
+                assert!(reason.contains("does not speak the backend protocol"), "{reason}");
+            })
+            .await;
+    }
+
+    #[tokio::test]
+    async fn a_launcher_that_is_not_there_is_named() {
+        LocalSet::new()
+            .run_until(async {
+                let source = BackendSource::Socket(PathBuf::from("/nonexistent/irc.sock"));
+                let (mut links, mut input) = BackendLinks::new(source);
+                links.open(LINK);
+                let (_, reason) = rest(&mut input).await;
+                assert_eq!(
+                    reason,
+                    "the backend launcher at /nonexistent/irc.sock cannot be reached: No such file or directory \
+                     (os error 2)"
+                );
+            })
+            .await;
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn backends_are_not_read_while_nobody_takes_their_frames() {
+        LocalSet::new()
+            .run_until(async {
+                let launcher = FakeLauncher::new();
+                let (_links, mut input, mut backend) = opened(&launcher).await;
+                let mut sent: usize = 0;
+                // The clock moves only when nothing else can: the backend is stuck then.
+                while timeout(Duration::from_secs(1), backend.send(&message(1_000))).await.is_ok() {
+                    sent += 1;
+                    assert!(sent < 10_000, "nothing holds the backend up");
+                }
+                let mut taken = 0;
+                while taken < sent {
+                    let Arrival::Frames(LINK, frames) = input.next(false).await else { panic!("no frames") };
+                    taken += frames.len();
+                }
+            })
+            .await;
+    }
+
+    #[tokio::test]
+    async fn a_slow_backend_is_told_of_and_so_is_its_recovery() {
+        LocalSet::new()
+            .run_until(async {
+                let launcher = FakeLauncher::new();
+                let (mut links, mut input, mut backend) = opened(&launcher).await;
+                let mut sent = 0;
+                while links.news.is_empty() {
+                    links.send(LINK, &message(10_000));
+                    sent += 1;
+                }
+                assert!(matches!(links.news(), Some(Event::BackendBusy(LINK))));
+                let read = async {
+                    for _ in 0..sent {
+                        assert!(backend.frame().await.is_some());
+                    }
+                };
+                let (arrival, ()) = tokio::join!(input.next(true), read);
+                assert!(matches!(arrival, Arrival::Drained), "{arrival:?}");
+                links.drained();
+                assert!(matches!(links.news(), Some(Event::BackendReady(LINK))));
+                assert!(links.news().is_none());
+            })
+            .await;
+    }
+
+    #[tokio::test]
+    async fn a_backend_that_never_reads_is_given_up() {
+        LocalSet::new()
+            .run_until(async {
+                let launcher = FakeLauncher::new();
+                let (mut links, _input, mut backend) = opened(&launcher).await;
+                while links.is_open(LINK) {
+                    links.send(LINK, &message(1 << 20));
+                }
+                assert!(matches!(links.news(), Some(Event::BackendBusy(LINK))));
+                let Some(Event::BackendDown(LINK, reason)) = links.news() else { panic!("not given up") };
+                assert_eq!(reason, "it does not read: 16 MiB wait for it");
+                assert_eq!(backend.frame().await, None);
+            })
+            .await;
+    }
+
+    #[tokio::test]
+    async fn closing_writes_out_the_rest_also_to_a_backend_that_is_talking() {
+        LocalSet::new()
+            .run_until(async {
+                let launcher = FakeLauncher::new();
+                let (mut links, mut input, mut backend) = opened(&launcher).await;
+                for _ in 0..50 {
+                    links.send(LINK, &message(10_000));
+                }
+                links.send(LINK, &Frame::Exit);
+                links.close(LINK);
+                assert!(!links.is_open(LINK));
+                // It reads only after it has said more than any queue holds.
+                for _ in 0..2_000 {
+                    backend.send(&message(1_000)).await;
+                }
+                for _ in 0..50 {
+                    assert!(matches!(backend.frame().await, Some(Frame::ConvMessage(_))));
+                }
+                assert_eq!(backend.frame().await, Some(Frame::Exit));
+                assert_eq!(backend.frame().await, None);
+                tokio::select! {
+                    biased;
+                    arrival = input.next(false) => panic!("heard of a closed link: {arrival:?}"),
+                    () = yield_now() => {}
+                }
+            })
+            .await;
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_backend_that_does_not_take_its_last_frames_holds_nobody_up_for_long() {
+        LocalSet::new()
+            .run_until(async {
+                let launcher = FakeLauncher::new();
+                let (mut links, _input, _backend) = opened(&launcher).await;
+                links.send(LINK, &message(1 << 20));
+                let start = tokio::time::Instant::now();
+                links.finish().await;
+                assert_eq!(start.elapsed().as_secs(), CLOSE_TIME.as_secs());
+            })
+            .await;
+    }
+}

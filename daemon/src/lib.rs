@@ -18,3 +18,6 @@ pub mod status;
 pub mod storage;
 pub mod systemd;
 pub mod xmpp_link;
+
+#[cfg(test)]
+mod testing;

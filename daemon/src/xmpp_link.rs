@@ -109,7 +109,7 @@ pub enum LinkError {
     #[error("no answer to the handshake within {} s", HANDSHAKE_TIME.as_secs())]
     Handshake,
     /// The server refuses or ends the stream, or it does not speak the protocol.
-    #[error("{}{}", .0.condition, .0.text.as_ref().map(|text| format!(": {text}")).unwrap_or_default())]
+    #[error("{}", in_short(.0))]
     Stream(Failure),
     /// The server closed the stream, as it does when it stops.
     #[error("the server closed the connection")]
@@ -151,6 +151,13 @@ impl LinkError {
             ),
             Self::Closed | Self::Broken(_) => None,
         }
+    }
+}
+
+fn in_short(Failure { condition, text, .. }: &Failure) -> String {
+    match text {
+        Some(text) => format!("{condition}: {}", text.trim_end_matches('.')),
+        None => condition.clone(),
     }
 }
 
@@ -463,7 +470,7 @@ fn say(outbox: &Outbox, text: &str) {
 async fn handshake_timeout(up_since: &Cell<Option<Instant>>) {
     sleep(HANDSHAKE_TIME).await;
     if up_since.get().is_some() {
-        std::future::pending().await
+        std::future::pending::<()>().await;
     }
 }
 
@@ -483,4 +490,299 @@ fn set_options(connection: &TcpStream) -> io::Result<()> {
     setsockopt(connection, sockopt::TcpKeepCount, &3)?;
     setsockopt(connection, sockopt::TcpUserTimeout, &USER_TIMEOUT)?;
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    use tokio::task::LocalSet;
+
+    use crate::testing::{Server, ServerStream, stanza};
+
+    fn settings(server: &Server) -> Settings {
+        server.settings("secret")
+    }
+
+    /// The stream of a link that has just been started towards `server`, and the server's end.
+    async fn connected(link: &mut XmppLink, server: &Server) -> (XmppStream, ServerStream) {
+        assert!(matches!(link.next(false).await, Report::Connecting));
+        let theirs = server.accept_component().await;
+        match link.next(false).await {
+            Report::Up(stream) => (stream, theirs),
+            other => panic!("not up: {other:?}"),
+        }
+    }
+
+    async fn loss(link: &mut XmppLink) -> (LinkError, String, Duration) {
+        loop {
+            match link.next(false).await {
+                Report::Lost { error, hint, delay } => return (error, hint, delay),
+                Report::Connecting | Report::Drained => {}
+                other => panic!("not lost: {other:?}"),
+            }
+        }
+    }
+
+    #[test]
+    fn waiting_times_double_up_to_a_minute_and_begin_anew_after_a_success() {
+        let mut backoff = Backoff::new();
+        let waits: Vec<_> =
+            (0..8).map(|_| backoff.delay(Duration::ZERO, 0.5).as_secs_f64()).collect();
+        assert_eq!(waits, [1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 60.0, 60.0]);
+        assert_eq!(backoff.delay(Duration::from_secs(59), 0.0), Duration::from_secs(45));
+        assert_eq!(backoff.delay(Duration::from_secs(59), 1.0), Duration::from_secs(75));
+        assert_eq!(backoff.delay(Duration::from_secs(60), 0.5), Duration::from_secs(1));
+    }
+
+    #[tokio::test]
+    async fn stanzas_pass_both_ways() {
+        LocalSet::new()
+            .run_until(async {
+                let server = Server::new().await;
+                let mut link = XmppLink::start(settings(&server));
+                let (mut stream, mut theirs) = connected(&mut link, &server).await;
+                theirs.send("<presence from='romeo@example.org' to='irc.example.org'/>").await;
+                let Report::Stanzas(stanzas) = link.next(false).await else { panic!("no stanza") };
+                assert_eq!(stanzas[0].attr("from"), Some("romeo@example.org"));
+                stream.send(&stanza("<message xmlns='jabber:client' to='romeo@example.org'/>"));
+                theirs.expect("<message to='romeo@example.org'/>").await;
+            })
+            .await;
+    }
+
+    #[tokio::test]
+    async fn a_wrong_secret_is_final_and_the_hint_says_where_to_look() {
+        LocalSet::new()
+            .run_until(async {
+                let server = Server::new().await;
+                let mut link = XmppLink::start(server.settings("wrong"));
+                server.accept().await.refuse("not-authorized").await;
+                let (error, hint, _) = loss(&mut link).await;
+                assert!(error.is_final());
+                assert_eq!(error.to_string(), "not-authorized");
+                assert_eq!(
+                    hint,
+                    "The secret is not the one that the server has for the component irc.example.org: compare it \
+                     with service.password in irc.cfg."
+                );
+            })
+            .await;
+    }
+
+    #[tokio::test]
+    async fn an_unknown_component_is_tried_again_and_the_hint_names_what_to_configure() {
+        LocalSet::new()
+            .run_until(async {
+                let server = Server::new().await;
+                let mut link = XmppLink::start(settings(&server));
+                server.accept().await.refuse("host-unknown").await;
+                let (error, hint, _) = loss(&mut link).await;
+                assert!(!error.is_final());
+                assert!(hint.contains("Component \"irc.example.org\""), "{hint}");
+            })
+            .await;
+    }
+
+    #[tokio::test]
+    async fn a_port_where_nobody_listens_is_named_as_it_is() {
+        LocalSet::new()
+            .run_until(async {
+                let settings = settings(&Server::new().await);
+                let mut link = XmppLink::start(settings);
+                let (error, hint, _) = loss(&mut link).await;
+                assert!(matches!(&error, LinkError::Connect(cause)
+                    if cause.kind() == io::ErrorKind::ConnectionRefused));
+                assert!(hint.contains("service.port"), "{hint}");
+            })
+            .await;
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_server_that_says_nothing_is_left_after_half_a_minute() {
+        LocalSet::new()
+            .run_until(async {
+                let server = Server::new().await;
+                let start = Instant::now();
+                let mut link = XmppLink::start(settings(&server));
+                let _silent = server.accept().await;
+                let (error, _, _) = loss(&mut link).await;
+                assert_eq!(error.to_string(), "no answer to the handshake within 30 s");
+                assert!(start.elapsed() < Duration::from_secs(32), "{:?}", start.elapsed());
+            })
+            .await;
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_server_that_stops_is_found_again_when_it_is_back() {
+        LocalSet::new()
+            .run_until(async {
+                let server = Server::new().await;
+                let mut link = XmppLink::start(settings(&server));
+                for wait in [1.0, 2.0, 4.0, 8.0] {
+                    drop(server.accept().await);
+                    let (_, _, delay) = loss(&mut link).await;
+                    assert!((0.75 * wait..=1.25 * wait).contains(&delay.as_secs_f64()), "{delay:?}");
+                }
+                let (_stream, theirs) = connected(&mut link, &server).await;
+                tokio::time::advance(Backoff::SUCCESS).await;
+                drop(theirs);
+                let (_, _, delay) = loss(&mut link).await;
+                assert!(delay <= Duration::from_millis(1250), "{delay:?}");
+            })
+            .await;
+    }
+
+    #[tokio::test]
+    async fn what_came_before_the_connection_broke_is_delivered_first() {
+        LocalSet::new()
+            .run_until(async {
+                let server = Server::new().await;
+                let mut link = XmppLink::start(settings(&server));
+                let (_stream, mut theirs) = connected(&mut link, &server).await;
+                theirs.send("<presence from='romeo@example.org'/><presence from='jul").await;
+                drop(theirs);
+                let Report::Stanzas(stanzas) = link.next(false).await else { panic!("no stanza") };
+                assert_eq!(stanzas.len(), 1);
+                let (error, _, _) = loss(&mut link).await;
+                assert!(matches!(error, LinkError::Closed), "{error:?}");
+            })
+            .await;
+    }
+
+    #[tokio::test]
+    async fn a_stream_that_the_server_closes_is_closed_in_turn() {
+        LocalSet::new()
+            .run_until(async {
+                let server = Server::new().await;
+                let mut link = XmppLink::start(settings(&server));
+                let (_stream, mut theirs) = connected(&mut link, &server).await;
+                theirs.send(CLOSE).await;
+                theirs.expect(CLOSE).await;
+                drop(theirs);
+                assert!(matches!(loss(&mut link).await.0, LinkError::Closed));
+            })
+            .await;
+    }
+
+    #[tokio::test]
+    async fn a_stanza_that_cannot_be_read_costs_its_sender_an_error_and_the_stream_nothing() {
+        LocalSet::new()
+            .run_until(async {
+                let server = Server::new().await;
+                let mut link = XmppLink::start(settings(&server));
+                let (_stream, mut theirs) = connected(&mut link, &server).await;
+                theirs
+                    .send(
+                        "<message from='romeo@example.org' to='x@elsewhere.example'><x:y/></message>\
+                         <message from='romeo@example.org' to='x@irc.example.org' id='1'><x:y/></message>\
+                         <presence from='romeo@example.org'/>",
+                    )
+                    .await;
+                let Report::Stanzas(stanzas) = link.next(false).await else { panic!("no stanza") };
+                assert!(stanzas[0].is("presence", ns::CLIENT));
+                theirs
+                    .expect(
+                        "<message type='error' id='1' from='x@irc.example.org' to='romeo@example.org'>\
+                         <error type='modify'><bad-request xmlns='urn:ietf:params:xml:ns:xmpp-stanzas'/></error>\
+                         </message>",
+                    )
+                    .await;
+            })
+            .await;
+    }
+
+    #[tokio::test]
+    async fn a_stream_that_is_not_xml_is_told_so_and_left() {
+        LocalSet::new()
+            .run_until(async {
+                let server = Server::new().await;
+                let mut link = XmppLink::start(settings(&server));
+                let (_stream, mut theirs) = connected(&mut link, &server).await;
+                theirs.send("<!-- no -->").await;
+                theirs
+                    .expect(
+                        "<stream:error><restricted-xml xmlns='urn:ietf:params:xml:ns:xmpp-streams'/>\
+                         </stream:error></stream:stream>",
+                    )
+                    .await;
+                assert!(matches!(loss(&mut link).await.0, LinkError::Stream(_)));
+            })
+            .await;
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_blank_keeps_an_idle_stream_alive() {
+        LocalSet::new()
+            .run_until(async {
+                let server = Server::new().await;
+                let mut link = XmppLink::start(settings(&server));
+                let (_stream, mut theirs) = connected(&mut link, &server).await;
+                let start = Instant::now();
+                theirs.expect(" ").await;
+                assert_eq!(start.elapsed().as_secs(), KEEPALIVE.as_secs());
+            })
+            .await;
+    }
+
+    #[tokio::test]
+    async fn a_slow_server_is_noticed_and_so_is_its_recovery() {
+        LocalSet::new()
+            .run_until(async {
+                let server = Server::new().await;
+                let mut link = XmppLink::start(settings(&server));
+                let (mut stream, mut theirs) = connected(&mut link, &server).await;
+                let message = stanza("<message xmlns='jabber:client' to='romeo@example.org'/>").text("x".repeat(10_000));
+                let mut sent = 0;
+                while !stream.is_slow() {
+                    stream.send(&message);
+                    sent += 1;
+                }
+                assert!(!stream.is_stuck());
+                while !stream.is_stuck() {
+                    stream.send(&message);
+                    sent += 1;
+                }
+                let read = async {
+                    let mut text = String::new();
+                    message.write(&mut text, ns::COMPONENT);
+                    theirs.skip(sent * text.len()).await;
+                };
+                let (report, ()) = tokio::join!(link.next(true), read);
+                assert!(matches!(report, Report::Drained), "{report:?}");
+                assert!(!stream.is_slow());
+            })
+            .await;
+    }
+
+    #[tokio::test]
+    async fn the_end_writes_out_everything_and_closes_the_stream() {
+        LocalSet::new()
+            .run_until(async {
+                let server = Server::new().await;
+                let mut link = XmppLink::start(settings(&server));
+                let (mut stream, mut theirs) = connected(&mut link, &server).await;
+                stream.send(&stanza("<presence xmlns='jabber:client' type='unavailable'/>"));
+                tokio::join!(link.finish(Some(stream)), async {
+                    theirs.expect("<presence type='unavailable'/></stream:stream>").await;
+                    theirs.expect_end().await;
+                    drop(theirs);
+                });
+            })
+            .await;
+    }
+
+    #[test]
+    fn an_address_is_written_as_people_write_it() {
+        let mut settings = Settings {
+            server: "xmpp.example.org".to_owned(),
+            port: 5347,
+            jid: String::new(),
+            secret: Secret::default(),
+            secret_source: String::new(),
+        };
+        assert_eq!(settings.address(), "xmpp.example.org:5347");
+        settings.server = "::1".to_owned();
+        assert_eq!(settings.address(), "[::1]:5347");
+    }
 }
