@@ -10,6 +10,7 @@ use crate::message::{
     Hidden, Login, Logout, MessageResult, Participant, Problem, Room, RoomList, Stats, Status, VCard,
     Wrapper,
 };
+use crate::repair;
 
 /// Why bytes are not a frame.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
@@ -95,7 +96,7 @@ macro_rules! frames {
 
             fn from_payload(number: i32, payload: Vec<u8>) -> Result<Self, FrameError> {
                 match number {
-                    $($number => <$content>::decode(payload.as_slice())
+                    $($number => decode::<$content>(number, &payload)
                         .map(Self::$message)
                         .map_err(|source| FrameError::Payload { name: $name, source }),)*
                     $($signal_number => Ok(Self::$signal),)*
@@ -119,6 +120,25 @@ macro_rules! frames {
 }
 
 const RAW_XML: i32 = 34;
+
+/// Reads a message; one with texts that are not UTF-8 is repaired first.
+fn decode<M: Message + Default>(number: i32, payload: &[u8]) -> Result<M, prost::DecodeError> {
+    M::decode(payload).or_else(|error| {
+        let repaired = repair::texts(payload, |field| holds_text(number, field)).ok_or(error)?;
+        M::decode(repaired.as_slice())
+    })
+}
+
+/// Whether a field that holds bytes holds a text, rather than a message or a picture.
+const fn holds_text(number: i32, field: u64) -> bool {
+    !matches!((number, field), (LOGIN, 5) | (VCARD, 6) | (BUDDIES, 1) | (_, ATTACHMENT))
+}
+
+const LOGIN: i32 = 3;
+const VCARD: i32 = 16;
+const BUDDIES: i32 = 35;
+/// No other message has as many fields.
+const ATTACHMENT: u64 = 11;
 
 frames! {
     messages {

@@ -15,6 +15,7 @@ mod capabilities;
 mod decoder;
 mod frame;
 mod message;
+mod repair;
 mod value;
 
 pub use capabilities::{Capabilities, extension};

@@ -138,3 +138,18 @@ fn a_result_without_error_means_accepted() {
     Frame::Result(accepted.clone()).encode(&mut bytes);
     assert_eq!(Frame::decode(&bytes[4..]), Ok(Frame::Result(accepted)));
 }
+
+#[test]
+fn a_message_in_latin_1_is_not_lost() {
+    let mut bytes = Vec::new();
+    let sent =
+        ConversationMessage { user_name: "romeo".into(), message: "Gr?n".into(), ..Default::default() };
+    Frame::ConvMessage(sent).encode(&mut bytes);
+    let bad = bytes.iter().position(|&byte| byte == b'?').unwrap();
+    bytes[bad] = 0xfc;
+    let Ok(Frame::ConvMessage(received)) = Frame::decode(&bytes[4..]) else {
+        panic!("CONV_MESSAGE expected");
+    };
+    assert_eq!(received.message, "Gr_n");
+    assert_eq!(received.user_name, "romeo");
+}
