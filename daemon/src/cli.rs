@@ -4,6 +4,7 @@ use std::ffi::{OsStr, OsString};
 use std::path::{Path, PathBuf};
 
 use clap::builder::NonEmptyStringValueParser;
+use clap::error::ErrorKind;
 use clap::{ArgAction, Args, CommandFactory, FromArgMatches, Parser, Subcommand};
 use spectrum2_config::instance::CONFIG_DIRECTORY;
 use spectrum2_config::{Instance, Overrides};
@@ -97,9 +98,10 @@ enum Words {
 
 #[derive(Debug, Args)]
 struct RunArguments {
+    // A list, so that a second file gets an answer that makes sense.
     /// Transport file
     #[arg(value_name = "FILE", conflicts_with = "config")]
-    file: Option<PathBuf>,
+    files: Vec<PathBuf>,
     /// Transport file
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
@@ -135,7 +137,7 @@ struct RunArguments {
 /// # Errors
 /// The command line is wrong, or asks for help or version: clap's error says which, and prints itself.
 pub fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Command, clap::Error> {
-    let (values, rest) = split_overrides(arguments);
+    let (values, rest) = split_overrides(arguments)?;
     let matches = Arguments::command().try_get_matches_from(rest)?;
     let Arguments { command, run } = Arguments::from_arg_matches(&matches)?;
     match command {
@@ -148,11 +150,9 @@ pub fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Command, c
         None if run.help_options => return Ok(Command::HelpOptions),
         None => {}
     }
-    let Some(file) = run.file.or(run.config) else {
-        return Err(Arguments::command().error(
-            clap::error::ErrorKind::MissingRequiredArgument,
-            "No transport file is named. Write for example: spectrum2 -n /etc/spectrum2/transports/irc.cfg",
-        ));
+    let mut files = run.files.into_iter().chain(run.config);
+    let (Some(file), None) = (files.next(), files.next()) else {
+        return Err(usage("Exactly one transport file must be named, for example: spectrum2 -n irc.cfg"));
     };
     Ok(Command::Run(Run {
         config: find_config(&file),
@@ -163,8 +163,13 @@ pub fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Command, c
     }))
 }
 
+/// `section.key` and value.
+type Values = Vec<(String, String)>;
+
 /// Takes `--section.key=value` out: clap knows only options that are declared, and here every name can be one.
-fn split_overrides(arguments: impl IntoIterator<Item = OsString>) -> (Vec<(String, String)>, Vec<OsString>) {
+fn split_overrides(
+    arguments: impl IntoIterator<Item = OsString>,
+) -> Result<(Values, Vec<OsString>), clap::Error> {
     let (mut values, mut rest) = (Vec::new(), Vec::new());
     let mut arguments = arguments.into_iter();
     for argument in arguments.by_ref() {
@@ -173,18 +178,25 @@ fn split_overrides(arguments: impl IntoIterator<Item = OsString>) -> (Vec<(Strin
             break;
         }
         match as_override(&argument) {
-            Some(pair) => values.push(pair),
+            Some((name, Some(value))) => values.push((name.to_owned(), value.to_owned())),
+            Some((name, None)) => return Err(usage(&format!("Write --{name}=VALUE, in one word"))),
             None => rest.push(argument),
         }
     }
     rest.extend(arguments);
-    (values, rest)
+    Ok((values, rest))
 }
 
-fn as_override(argument: &OsStr) -> Option<(String, String)> {
-    let (name, value) = argument.to_str()?.strip_prefix("--")?.split_once('=')?;
+/// `section.key` and the value, if there is one.
+fn as_override(argument: &OsStr) -> Option<(&str, Option<&str>)> {
+    let option = argument.to_str()?.strip_prefix("--")?;
+    let (name, value) = option.split_once('=').map_or((option, None), |(name, value)| (name, Some(value)));
     let (section, key) = name.split_once('.')?;
-    (!section.is_empty() && !key.is_empty()).then(|| (name.to_owned(), value.to_owned()))
+    (!section.is_empty() && !key.is_empty()).then_some((name, value))
+}
+
+fn usage(text: &str) -> clap::Error {
+    Arguments::command().error(ErrorKind::WrongNumberOfValues, text)
 }
 
 /// The file itself, or, if there is none and this is the name of an instance, the file of that instance.
@@ -200,7 +212,6 @@ fn find_config(file: &Path) -> PathBuf {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use clap::error::ErrorKind;
 
     fn parsed(line: &str) -> Result<Command, clap::Error> {
         parse(std::iter::once("spectrum2").chain(line.split_whitespace()).map(OsString::from))
@@ -276,10 +287,10 @@ mod tests {
 
     #[test]
     fn mistakes_are_refused() {
-        assert_eq!(refused(""), ErrorKind::MissingRequiredArgument);
         assert_eq!(refused("-x ./a.cfg"), ErrorKind::UnknownArgument);
-        assert_eq!(refused("--service.port ./a.cfg"), ErrorKind::UnknownArgument);
-        assert_eq!(refused("./a.cfg ./b.cfg"), ErrorKind::ArgumentConflict);
+        for wrong in ["", "./a.cfg ./b.cfg", "--service.port ./a.cfg"] {
+            assert_eq!(refused(wrong), ErrorKind::WrongNumberOfValues, "{wrong}");
+        }
         assert_eq!(refused("./a.cfg --config ./b.cfg"), ErrorKind::ArgumentConflict);
     }
 }

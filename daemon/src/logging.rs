@@ -3,7 +3,8 @@
 //! `service.log_level` says how much; the environment variable `SPECTRUM2_LOG` goes before it and can name modules, for
 //! example `info,spectrum2::gateway=debug`. In the journal each message has the fields `SYSLOG_IDENTIFIER=spectrum2` and
 //! `SPECTRUM2_TRANSPORT=` with the JID of the transport, so that
-//! `journalctl SPECTRUM2_TRANSPORT=icq.example.org` shows one transport also when it runs outside its unit.
+//! `journalctl SPECTRUM2_TRANSPORT=icq.example.org` shows one transport also when it runs outside its unit; fields of the
+//! message itself follow suit (`user` is `SPECTRUM2_USER=`).
 
 use std::io::{self, IsTerminal};
 use std::os::fd::{AsFd, OwnedFd};
@@ -28,6 +29,7 @@ pub fn start(transport: &str, level: LogLevel) {
             .with(
                 journal
                     .with_syslog_identifier("spectrum2".to_owned())
+                    .with_field_prefix(Some("SPECTRUM2".to_owned()))
                     .with_custom_fields([("SPECTRUM2_TRANSPORT", transport)]),
             )
             .try_init(),

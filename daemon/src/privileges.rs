@@ -5,9 +5,9 @@
 //! done in one function, which tries to get back and fails if it can.
 
 use std::ffi::CString;
-use std::fs::DirBuilder;
+use std::fs::{self, DirBuilder, Permissions};
 use std::io;
-use std::os::unix::fs::{DirBuilderExt, chown};
+use std::os::unix::fs::{DirBuilderExt, PermissionsExt, chown};
 use std::path::{Path, PathBuf};
 
 use nix::errno::Errno;
@@ -169,6 +169,8 @@ pub fn create_directory(path: &Path, owner: Option<&Identity>) -> Result<(), Err
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists => continue,
             result => result.map_err(failed)?,
         }
+        // The umask may have taken something away.
+        fs::set_permissions(directory, Permissions::from_mode(mode)).map_err(failed)?;
         if let Some(owner) = owner.filter(|_| geteuid().is_root()) {
             chown(directory, Some(owner.uid.as_raw()), Some(owner.gid.as_raw())).map_err(failed)?;
         }
@@ -239,14 +241,13 @@ mod tests {
 
     #[test]
     fn new_directories_are_closed_and_old_ones_left_alone() {
-        use std::os::unix::fs::PermissionsExt;
-        let mode = |path: &Path| std::fs::metadata(path).unwrap().permissions().mode() & 0o777;
+        let mode = |path: &Path| fs::metadata(path).unwrap().permissions().mode() & 0o777;
         let top = std::env::temp_dir().join(format!("spectrum2-test-{}", fastrand::u64(..)));
-        std::fs::create_dir(&top).unwrap();
+        fs::create_dir(&top).unwrap();
         let before = mode(&top);
         create_directory(&top.join("a/b"), None).unwrap();
         create_directory(&top.join("a/b"), None).unwrap();
         assert_eq!((mode(&top), mode(&top.join("a")), mode(&top.join("a/b"))), (before, 0o700, 0o700));
-        std::fs::remove_dir_all(top).unwrap();
+        fs::remove_dir_all(top).unwrap();
     }
 }

@@ -9,6 +9,7 @@ use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::os::linux::net::SocketAddrExt;
 use std::os::unix::fs::MetadataExt;
 use std::os::unix::net::{SocketAddr, UnixDatagram, UnixStream};
+use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitCode, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
@@ -77,6 +78,8 @@ impl Launcher {
             // What is ours to say to the service manager is not theirs.
             .env_remove("NOTIFY_SOCKET")
             .env_remove("WATCHDOG_USEC")
+            // Ctrl-C is for the daemon, which says good-bye first.
+            .process_group(0)
             .stdin(theirs)
             .spawn()?;
         Ok(Self { control, child: RefCell::new(child) })
