@@ -361,7 +361,10 @@ mod tests {
     const LINK: Link = Link(7);
 
     fn message(length: usize) -> Frame {
-        Frame::ConvMessage(ConversationMessage { message: "x".repeat(length), ..ConversationMessage::default() })
+        Frame::ConvMessage(ConversationMessage {
+            message: "x".repeat(length),
+            ..ConversationMessage::default()
+        })
     }
 
     /// A link that stands, and the backend at its other end.

@@ -264,7 +264,9 @@ impl<C: Core> Shell<C> {
     fn on_signal(&mut self, signal: Signal) {
         match signal {
             Signal::Reload => {
-                tracing::warn!("SIGHUP: the configuration is read at start only. Restart the transport instead.");
+                tracing::warn!(
+                    "SIGHUP: the configuration is read at start only. Restart the transport instead."
+                );
             }
             Signal::Stop if self.stopping.is_some() => {
                 tracing::warn!("Asked to stop a second time: ending at once.");
@@ -318,11 +320,8 @@ impl<C: Core> Shell<C> {
         let (address, jid) = (&self.address, &self.jid);
         let again = format!("Trying again within {} s.", delay.as_secs_f64().ceil());
         let refusal = format!("Cannot connect to the XMPP server at {address} as {jid}: {error}. {hint}");
-        self.xmpp_state = XmppState::Waiting {
-            connected_before: self.connected_before,
-            reason: error.to_string(),
-            delay,
-        };
+        self.xmpp_state =
+            XmppState::Waiting { connected_before: self.connected_before, reason: error.to_string(), delay };
         if self.xmpp.take().is_some() {
             tracing::warn!("The connection to the XMPP server at {address} is lost: {error}. {again}");
             self.event(Event::XmppDown);
@@ -480,7 +479,8 @@ impl<C: Core> Shell<C> {
         let everything = async {
             tokio::join!(link.finish(xmpp), backends.finish(), finish_storage(storage, unasked));
         };
-        let second_signal = async { while signals.recv().await.is_some_and(|signal| signal != Signal::Stop) {} };
+        let second_signal =
+            async { while signals.recv().await.is_some_and(|signal| signal != Signal::Stop) {} };
         tokio::select! {
             result = timeout_at(until, everything) => if result.is_err() {
                 tracing::warn!("Not everything could be written out in time.");
@@ -511,3 +511,6 @@ async fn finish_storage(mut storage: Storage, unasked: VecDeque<(Token, Request)
         tracing::error!("Storage could not be closed.");
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -160,8 +160,7 @@ mod tests {
     /// A service manager and the daemon that reports to it.
     fn manager() -> (UnixDatagram, Notifier) {
         let name = format!("spectrum2-test-{}", fastrand::u64(..));
-        let manager =
-            UnixDatagram::bind_addr(&SocketAddr::from_abstract_name(&name).unwrap()).unwrap();
+        let manager = UnixDatagram::bind_addr(&SocketAddr::from_abstract_name(&name).unwrap()).unwrap();
         manager.set_nonblocking(true).unwrap();
         let notifier = Notifier::connect(OsStr::new(&format!("@{name}"))).unwrap();
         (manager, notifier)

@@ -81,7 +81,13 @@ impl Settings {
             }
             None => format!("{} (service.password_file)", password_file.display()),
         };
-        Self { server: server.clone(), port: *port, jid: jid.clone(), secret: password.clone(), secret_source }
+        Self {
+            server: server.clone(),
+            port: *port,
+            jid: jid.clone(),
+            secret: password.clone(),
+            secret_source,
+        }
     }
 
     /// Server and port as people write them.
@@ -147,7 +153,8 @@ impl LinkError {
             },
             Self::Resolve(_) => Some("Check service.server.".to_owned()),
             Self::Connect(_) | Self::Handshake => Some(
-                "Check that the server runs and accepts components at service.server and service.port.".to_owned(),
+                "Check that the server runs and accepts components at service.server and service.port."
+                    .to_owned(),
             ),
             Self::Closed | Self::Broken(_) => None,
         }
@@ -409,7 +416,10 @@ impl Connector {
                         self.refuse(head.as_ref(), Condition::BadRequest, outbox);
                     }
                     Some(Step::TooLarge { head }) => {
-                        tracing::info!("A stanza was refused: it exceeds {} bytes.", Component::LIMITS.stanza);
+                        tracing::info!(
+                            "A stanza was refused: it exceeds {} bytes.",
+                            Component::LIMITS.stanza
+                        );
                         self.refuse(head.as_ref(), Condition::PolicyViolation, outbox);
                     }
                     Some(Step::Failed(failure)) => break Some(LinkError::Stream(failure)),
@@ -527,8 +537,7 @@ mod tests {
     #[test]
     fn waiting_times_double_up_to_a_minute_and_begin_anew_after_a_success() {
         let mut backoff = Backoff::new();
-        let waits: Vec<_> =
-            (0..8).map(|_| backoff.delay(Duration::ZERO, 0.5).as_secs_f64()).collect();
+        let waits: Vec<_> = (0..8).map(|_| backoff.delay(Duration::ZERO, 0.5).as_secs_f64()).collect();
         assert_eq!(waits, [1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 60.0, 60.0]);
         assert_eq!(backoff.delay(Duration::from_secs(59), 0.0), Duration::from_secs(45));
         assert_eq!(backoff.delay(Duration::from_secs(59), 1.0), Duration::from_secs(75));
@@ -732,7 +741,8 @@ mod tests {
                 let server = Server::new().await;
                 let mut link = XmppLink::start(settings(&server));
                 let (mut stream, mut theirs) = connected(&mut link, &server).await;
-                let message = stanza("<message xmlns='jabber:client' to='romeo@example.org'/>").text("x".repeat(10_000));
+                let message = stanza("<message xmlns='jabber:client' to='romeo@example.org'/>")
+                    .text("x".repeat(10_000));
                 let mut sent = 0;
                 while !stream.is_slow() {
                     stream.send(&message);

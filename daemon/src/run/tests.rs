@@ -1,0 +1,464 @@
+use super::*;
+
+use std::cell::{Cell, RefCell};
+use std::os::linux::net::SocketAddrExt;
+use std::os::unix::net::{SocketAddr, UnixDatagram};
+use std::path::Path;
+use std::rc::Rc;
+
+use spectrum2_backend_protocol::{ConversationMessage, Frame};
+use spectrum2_config::{Config, NoSecrets, Overrides};
+use tokio::task::JoinHandle;
+use tokio::time::timeout;
+
+use crate::gateway::Link;
+use crate::testing::{Backend, FakeLauncher, Server, ServerStream, stanza};
+
+const LINK: Link = Link(1);
+const GREETING: &str = "<presence xmlns='jabber:client' from='irc.example.org' to='romeo@example.org'/>";
+const GREETING_ON_THE_WIRE: &str = "<presence from='irc.example.org' to='romeo@example.org'/>";
+
+/// What a test sees and sets of its core.
+#[derive(Default)]
+struct Controls {
+    heard: RefCell<Vec<String>>,
+    accepts_frames: Cell<bool>,
+    frames: Cell<usize>,
+    /// Whether the core ends when it is asked to.
+    obedient: Cell<bool>,
+    deadline: Cell<Option<Time>>,
+}
+
+/// Opens a backend when the stream is up, tells each side what it heard from the other, and keeps a record.
+struct Relay(Rc<Controls>);
+
+impl Core for Relay {
+    fn handle(&mut self, now: Time, event: Event, out: &mut Vec<Action>) {
+        let controls = &self.0;
+        let line = match event {
+            Event::XmppUp => {
+                out.push(Action::OpenBackend(LINK));
+                "up".to_owned()
+            }
+            Event::XmppDown => "down".to_owned(),
+            Event::Stanza(stanza) if stanza.attr("type") == Some("misconfigured") => {
+                out.push(Action::Misconfigured("There is no plugin prpl-irc.".to_owned()));
+                "order".to_owned()
+            }
+            Event::Stanza(stanza) if stanza.attr("type") == Some("timer") => {
+                controls.deadline.set(Some(now.after(20)));
+                "order".to_owned()
+            }
+            Event::Stanza(stanza) => {
+                let message = stanza.content().into_owned();
+                out.push(Action::Frame(
+                    LINK,
+                    Frame::ConvMessage(ConversationMessage { message, ..Default::default() }),
+                ));
+                "stanza".to_owned()
+            }
+            Event::BackendUp(LINK) => "backend up".to_owned(),
+            Event::Frame(LINK, Frame::ConvMessage(message)) => {
+                controls.frames.set(controls.frames.get() + 1);
+                out.push(Action::Stanza(stanza(GREETING).text(message.message)));
+                return;
+            }
+            Event::BackendDown(LINK, reason) => format!("backend down: {reason}"),
+            Event::Stored(_, answer) => format!("stored: {answer:?}"),
+            Event::Tick => {
+                assert!(controls.deadline.take().is_some_and(|deadline| deadline <= now));
+                out.push(Action::Store(Token(1), Request::OnlineUsers));
+                "tick".to_owned()
+            }
+            Event::Stop => {
+                out.push(Action::Stanza(stanza(GREETING)));
+                if controls.obedient.get() {
+                    out.push(Action::Stopped);
+                }
+                "stop".to_owned()
+            }
+            other => format!("{other:?}"),
+        };
+        controls.heard.borrow_mut().push(line);
+    }
+
+    fn deadline(&self) -> Option<Time> {
+        self.0.deadline.get()
+    }
+
+    fn accepts_frames(&self) -> bool {
+        self.0.accepts_frames.get()
+    }
+
+    fn status(&self) -> Status {
+        Status { online: 2, backends: 1, ..Status::default() }
+    }
+}
+
+/// A daemon with everything around it.
+struct World {
+    server: Server,
+    launcher: FakeLauncher,
+    manager: UnixDatagram,
+    controls: Rc<Controls>,
+    ready: Rc<Cell<bool>>,
+    signals: mpsc::Sender<Signal>,
+    daemon: JoinHandle<Result<(), Failure>>,
+}
+
+impl World {
+    async fn new() -> Self {
+        Self::with_watchdog(None).await
+    }
+
+    async fn with_watchdog(watchdog: Option<Watchdog>) -> Self {
+        let server = Server::new().await;
+        let settings = server.settings("secret");
+        Self::with(server, settings, watchdog)
+    }
+
+    fn with(server: Server, settings: Settings, watchdog: Option<Watchdog>) -> Self {
+        let launcher = FakeLauncher::new();
+        let controls = Rc::new(Controls::default());
+        controls.accepts_frames.set(true);
+        controls.obedient.set(true);
+        let ready = Rc::new(Cell::new(false));
+        let (manager, notifier) = service_manager();
+        let (signals, incoming) = mpsc::channel(4);
+        let parts = Parts {
+            core: Relay(Rc::clone(&controls)),
+            xmpp: settings,
+            backends: BackendSource::Socket(launcher.path.clone()),
+            storage: storage(),
+            on_ready: Box::new({
+                let ready = Rc::clone(&ready);
+                move || ready.set(true)
+            }),
+        };
+        let daemon = tokio::task::spawn_local(Shell::new(parts, notifier, watchdog).run(incoming));
+        Self { server, launcher, manager, controls, ready, signals, daemon }
+    }
+
+    /// The daemon, once both of its sides are connected.
+    async fn connected() -> (Self, ServerStream, Backend) {
+        let world = Self::new().await;
+        let stream = world.server.accept_component().await;
+        let backend = world.launcher.accept().await;
+        world.until(|| world.controls.heard.borrow().len() == 2).await;
+        assert_eq!(world.heard(), ["up", "backend up"]);
+        (world, stream, backend)
+    }
+
+    /// What the core heard since the last time.
+    fn heard(&self) -> Vec<String> {
+        self.controls.heard.take()
+    }
+
+    /// What the service manager heard since the last time.
+    fn told(&self) -> Vec<String> {
+        let mut buffer = [0; 1024];
+        let mut messages = Vec::new();
+        while let Ok(length) = self.manager.recv(&mut buffer) {
+            messages.push(String::from_utf8_lossy(&buffer[..length]).into_owned());
+        }
+        messages
+    }
+
+    /// Lets the daemon run until `condition` holds.
+    async fn until(&self, condition: impl Fn() -> bool) {
+        let look = async {
+            while !condition() {
+                tokio::time::sleep(Duration::from_millis(1)).await;
+            }
+        };
+        timeout(Duration::from_secs(20), look).await.expect("it should have happened");
+    }
+
+    async fn signal(&self, signal: Signal) {
+        self.signals.send(signal).await.unwrap();
+    }
+
+    async fn end(self) -> Result<(), Failure> {
+        self.daemon.await.unwrap()
+    }
+}
+
+fn service_manager() -> (UnixDatagram, Notifier) {
+    let name = format!("spectrum2-test-{}", fastrand::u64(..));
+    let manager = UnixDatagram::bind_addr(&SocketAddr::from_abstract_name(&name).unwrap()).unwrap();
+    manager.set_nonblocking(true).unwrap();
+    (manager, Notifier::connect(format!("@{name}").as_ref()).unwrap())
+}
+
+fn storage() -> Storage {
+    let text = "[service]\njid=irc.example.org\npassword=secret\nport=5347\n[database]\ntype=none\n";
+    let (config, _) = Config::parse(text, Path::new("irc.cfg"), &Overrides::default(), &NoSecrets).unwrap();
+    Storage::open(&config).unwrap()
+}
+
+/// Runs a test as the daemon runs: all tasks on one thread.
+async fn on_one_thread(test: impl Future<Output = ()>) {
+    LocalSet::new().run_until(test).await;
+}
+
+fn message(text: &str) -> Frame {
+    Frame::ConvMessage(ConversationMessage { message: text.to_owned(), ..Default::default() })
+}
+
+#[tokio::test]
+async fn what_one_side_says_the_other_hears() {
+    on_one_thread(async {
+        let (world, mut stream, mut backend) = World::connected().await;
+        stream.send("<message from='romeo@example.org' to='irc.example.org'>Hello</message>").await;
+        assert_eq!(backend.frame().await, Some(message("Hello")));
+        backend.send(&message("Good morrow")).await;
+        stream.expect("<presence from='irc.example.org' to='romeo@example.org'>Good morrow</presence>").await;
+        assert_eq!(world.heard(), ["stanza"]);
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn it_is_ready_after_the_handshake_and_not_before() {
+    on_one_thread(async {
+        let world = World::new().await;
+        let address = world.server.settings("").address();
+        let early = world.server.accept().await;
+        assert_eq!(world.told(), [format!("STATUS=connecting to {address}")]);
+        assert!(!world.ready.get());
+        drop(early);
+        let _stream = world.server.accept_component().await;
+        world.until(|| world.ready.get()).await;
+        assert!(world.told().contains(&"READY=1".to_owned()));
+    })
+    .await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_status_follows_the_link() {
+    on_one_thread(async {
+        let (world, stream, _backend) = World::connected().await;
+        let address = world.server.settings("").address();
+        let last_told = |text: &str| world.told().last().is_some_and(|line| line.contains(text));
+        let connected =
+            format!("STATUS=connected to {address} as irc.example.org, 2 users online, 1 backend");
+        world.until(|| last_told(&connected)).await;
+        drop(stream);
+        // Waiting for the next attempt, or in the middle of it already: the line is held back for a second.
+        world.until(|| last_told("(the server closed the connection)")).await;
+        assert_eq!(world.heard(), ["down"]);
+        let _stream = world.server.accept_component().await;
+        world.until(|| last_told(&connected)).await;
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_wrong_secret_at_the_start_is_not_permitted() {
+    on_one_thread(async {
+        let server = Server::new().await;
+        let settings = server.settings("wrong");
+        let address = settings.address();
+        let world = World::with(server, settings, None);
+        world.server.accept().await.refuse("not-authorized").await;
+        world.until(|| world.daemon.is_finished()).await;
+        let told = world.told();
+        let failure = world.end().await.unwrap_err();
+        assert_eq!(failure.exit(), Exit::NotPermitted);
+        assert_eq!(
+            failure.to_string(),
+            format!(
+                "Cannot connect to the XMPP server at {address} as irc.example.org: not-authorized. The secret is not \
+                 the one that the server has for the component irc.example.org: compare it with service.password in \
+                 irc.cfg."
+            )
+        );
+        assert_eq!(told.last(), Some(&format!("STATUS={failure}")));
+    })
+    .await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_wrong_secret_later_is_tried_again() {
+    on_one_thread(async {
+        let (world, stream, _backend) = World::connected().await;
+        drop(stream);
+        world.server.accept().await.refuse("not-authorized").await;
+        assert_eq!(world.heard(), ["down"]);
+        let _stream = world.server.accept_component().await;
+        world.until(|| world.controls.heard.borrow().first().is_some_and(|line| line == "up")).await;
+    })
+    .await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_server_that_is_never_reached_is_unavailable() {
+    on_one_thread(async {
+        let start = Instant::now();
+        let world = World::new().await;
+        while !world.daemon.is_finished() {
+            tokio::select! {
+                stream = world.server.accept() => stream.refuse("host-unknown").await,
+                () = tokio::time::sleep(Duration::from_secs(1)) => {}
+            }
+        }
+        assert!((45..=47).contains(&start.elapsed().as_secs()), "{:?}", start.elapsed());
+        let failure = world.end().await.unwrap_err();
+        assert_eq!(failure.exit(), Exit::Unavailable);
+        assert!(failure.to_string().contains("host-unknown"), "{failure}");
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_misconfiguration_ends_the_daemon_with_its_text() {
+    on_one_thread(async {
+        let (world, mut stream, _backend) = World::connected().await;
+        stream.send("<iq type='misconfigured'/>").await;
+        stream.expect("</stream:stream>").await;
+        drop(stream);
+        world.until(|| world.daemon.is_finished()).await;
+        assert_eq!(world.told().last().unwrap(), "STATUS=There is no plugin prpl-irc.");
+        assert_eq!(world.end().await.unwrap_err().exit(), Exit::Config);
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_stop_says_good_bye_on_both_sides() {
+    on_one_thread(async {
+        let (world, mut stream, mut backend) = World::connected().await;
+        stream.send("<message>last words</message>").await;
+        world.until(|| !world.controls.heard.borrow().is_empty()).await;
+        world.told();
+        world.signal(Signal::Stop).await;
+        stream.expect(&format!("{GREETING_ON_THE_WIRE}</stream:stream>")).await;
+        assert_eq!(backend.frame().await, Some(message("last words")));
+        assert_eq!(backend.frame().await, None);
+        drop(stream);
+        world.until(|| world.daemon.is_finished()).await;
+        assert_eq!(world.told(), ["STOPPING=1", "STATUS=stopping"]);
+        world.end().await.unwrap();
+    })
+    .await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_stop_takes_no_longer_because_nobody_reads() {
+    on_one_thread(async {
+        let (world, mut stream, _backend) = World::connected().await;
+        world.controls.obedient.set(false);
+        let body = "x".repeat(100_000);
+        for _ in 0..50 {
+            stream.send(&format!("<message>{body}</message>")).await;
+        }
+        world.until(|| world.controls.heard.borrow().len() >= 50).await;
+        let start = Instant::now();
+        world.signal(Signal::Stop).await;
+        world.end().await.unwrap();
+        assert!(start.elapsed() <= STOP_TIME + Duration::from_millis(10), "{:?}", start.elapsed());
+    })
+    .await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_second_request_to_stop_is_obeyed_at_once() {
+    on_one_thread(async {
+        let (world, _stream, _backend) = World::connected().await;
+        world.controls.obedient.set(false);
+        let start = Instant::now();
+        world.signal(Signal::Stop).await;
+        world.signal(Signal::Reload).await;
+        world.signal(Signal::Stop).await;
+        world.end().await.unwrap();
+        assert!(start.elapsed() < Duration::from_millis(100), "{:?}", start.elapsed());
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn the_core_hears_of_time_and_of_storage() {
+    on_one_thread(async {
+        let (world, mut stream, _backend) = World::connected().await;
+        stream.send("<iq type='timer'/>").await;
+        world.until(|| world.controls.heard.borrow().len() == 3).await;
+        assert_eq!(world.heard(), ["order", "tick", "stored: Ok(Jids([]))"]);
+    })
+    .await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn backends_wait_while_the_core_does_not_want_frames() {
+    on_one_thread(async {
+        let (world, mut stream, mut backend) = World::connected().await;
+        world.controls.accepts_frames.set(false);
+        // Makes the loop look.
+        stream.send("<message/>").await;
+        world.until(|| !world.controls.heard.borrow().is_empty()).await;
+        let sent = fill(&mut backend).await;
+        assert_eq!(world.controls.frames.get(), 0);
+        world.controls.accepts_frames.set(true);
+        stream.send("<message/>").await;
+        world.until(|| world.controls.frames.get() == sent).await;
+    })
+    .await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn backends_wait_while_the_xmpp_server_does_not_read() {
+    on_one_thread(async {
+        let (world, mut stream, mut backend) = World::connected().await;
+        let sent = fill(&mut backend).await;
+        let taken = world.controls.frames.get();
+        assert!(taken < sent, "nothing held the backend up");
+        // The server's own stanzas are heard all the same.
+        stream.send("<message/>").await;
+        world.until(|| !world.controls.heard.borrow().is_empty()).await;
+        let reply =
+            format!("{}>{}</presence>", GREETING_ON_THE_WIRE.trim_end_matches("/>"), "x".repeat(1_000));
+        stream.skip(sent * reply.len()).await;
+        assert_eq!(world.controls.frames.get(), sent);
+    })
+    .await;
+}
+
+/// Sends messages until the daemon takes no more: the clock, which moves only when nothing else can, says when.
+async fn fill(backend: &mut Backend) -> usize {
+    let text = message(&"x".repeat(1_000));
+    let mut sent = 0;
+    while timeout(Duration::from_secs(1), backend.send(&text)).await.is_ok() {
+        sent += 1;
+        assert!(sent < 50_000, "nothing holds the backend up");
+    }
+    // The frame that was cut off.
+    sent
+}
+
+#[tokio::test]
+async fn the_watchdog_hears_of_a_daemon_that_works() {
+    on_one_thread(async {
+        let watchdog = Watchdog::new(Duration::from_millis(40), Instant::now());
+        let world = World::with_watchdog(Some(watchdog)).await;
+        let pings = Cell::new(0);
+        world
+            .until(|| {
+                pings.set(pings.get() + world.told().iter().filter(|line| *line == "WATCHDOG=1").count());
+                pings.get() >= 3
+            })
+            .await;
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_launcher_that_is_gone_is_told_to_the_core() {
+    on_one_thread(async {
+        let mut world = World::new().await;
+        std::fs::rename(&world.launcher.path, world.launcher.path.with_extension("gone")).unwrap();
+        world.launcher.path = world.launcher.path.with_extension("gone");
+        let _stream = world.server.accept_component().await;
+        world.until(|| world.controls.heard.borrow().len() == 2).await;
+        assert!(world.heard()[1].starts_with("backend down: the backend launcher at "));
+    })
+    .await;
+}
