@@ -380,10 +380,8 @@ impl Framer {
         if self.scanned - self.start > self.limits.header {
             return Err(StreamError::PolicyViolation);
         }
-        let bounds = self.bounds();
         let text = self.take().ok_or(StreamError::UnsupportedEncoding)?;
-        let (element, bindings) =
-            parse::stream_header(text, bounds).map_err(|_| StreamError::NotWellFormed)?;
+        let (element, bindings) = parse::stream_header(text).map_err(|_| StreamError::NotWellFormed)?;
         let name_end = text.find([' ', '\t', '\r', '\n', '>']).unwrap_or(text.len());
         let qualified_name = text.get(1..name_end).unwrap_or_default().to_owned();
         if element.name() != "stream" {
@@ -433,6 +431,10 @@ impl Framer {
 
     /// The start tag of the stanza in work, as an element.
     fn head(&self) -> Option<Element> {
+        // Independent of the size of reads: a tag that is too large by itself may be gone already.
+        if self.head_len > self.limits.stanza {
+            return None;
+        }
         let bytes = self.buffer.get(self.start..self.start + self.head_len)?;
         let text = std::str::from_utf8(bytes).ok()?;
         parse::start_tag(text, &self.header.bindings, self.bounds()).ok()
@@ -459,5 +461,241 @@ impl Framer {
         let range = self.start..self.scanned;
         self.start = self.scanned;
         std::str::from_utf8(self.buffer.get(range)?).ok()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const HEADER: &str = "<?xml version='1.0'?><stream:stream xmlns='jabber:component:accept' \
+        xmlns:stream='http://etherx.jabber.org/streams' id='1'>";
+
+    /// All pieces of `bytes` handed in `size` at a time, up to the first error.
+    fn pieces_of(bytes: &[u8], size: usize, limits: Limits) -> (Vec<Piece>, Option<StreamError>) {
+        let mut framer = Framer::new(limits);
+        let mut pieces = Vec::new();
+        for chunk in bytes.chunks(size) {
+            framer.push(chunk);
+            loop {
+                match framer.next() {
+                    Ok(Some(piece)) => pieces.push(piece),
+                    Ok(None) => break,
+                    Err(error) => return (pieces, Some(error)),
+                }
+            }
+        }
+        (pieces, None)
+    }
+
+    /// The same, after a header, and whatever the size of the chunks.
+    fn read(content: &str) -> (Vec<Piece>, Option<StreamError>) {
+        read_within(content.as_bytes(), Limits::COMPONENT)
+    }
+
+    fn read_within(content: &[u8], limits: Limits) -> (Vec<Piece>, Option<StreamError>) {
+        let bytes = [HEADER.as_bytes(), content].concat();
+        let (mut pieces, error) = pieces_of(&bytes, usize::MAX, limits);
+        for size in [1, 2, 7, 64] {
+            assert_eq!(pieces_of(&bytes, size, limits), (pieces.clone(), error), "in pieces of {size}");
+        }
+        assert!(matches!(pieces.remove(0), Piece::Open(_)));
+        (pieces, error)
+    }
+
+    fn stream_error(content: &str) -> Option<StreamError> {
+        read(content).1
+    }
+
+    fn presence(id: &str) -> Piece {
+        Piece::Stanza(Element::new("presence", ns::CLIENT).with("id", id))
+    }
+
+    #[test]
+    fn a_stream_from_beginning_to_end() {
+        let (pieces, error) =
+            pieces_of(format!("{HEADER} <iq/>\n</stream:stream >").as_bytes(), 5, Limits::CLIENT);
+        assert_eq!(error, None);
+        let Piece::Open(header) = &pieces[0] else { panic!("{pieces:?}") };
+        assert!(header.is("stream", ns::STREAM));
+        assert_eq!(header.attr("id"), Some("1"));
+        assert_eq!(pieces[1..], [Piece::Stanza(Element::new("iq", ns::CLIENT)), Piece::Close]);
+    }
+
+    #[test]
+    fn the_namespace_of_stanzas_is_always_that_of_clients() {
+        let mut framer = Framer::new(Limits::COMPONENT);
+        framer.push(HEADER.as_bytes());
+        assert!(matches!(framer.next(), Ok(Some(Piece::Open(_)))));
+        assert_eq!(framer.content_ns(), ns::COMPONENT);
+        let (pieces, _) = read("<message><body>x</body><m xmlns='jabber:component:accept'/></message>");
+        let body = Element::new("body", ns::CLIENT).text("x");
+        let expected = Element::new("message", ns::CLIENT).child(body).child(Element::new("m", ns::CLIENT));
+        assert_eq!(pieces, [Piece::Stanza(expected)]);
+    }
+
+    #[test]
+    fn prefixes_of_the_header_hold_for_stanzas() {
+        let header = "<s:stream xmlns='jabber:client' xmlns:s='http://etherx.jabber.org/streams' \
+            xmlns:db='jabber:server:dialback'><s:error/><db:result a='>'/><x xmlns:db='urn:x'><db:y/></x>";
+        let (pieces, _) = pieces_of(header.as_bytes(), 3, Limits::CLIENT);
+        assert_eq!(pieces[1], Piece::Stanza(Element::new("error", ns::STREAM)));
+        assert_eq!(pieces[2], Piece::Stanza(Element::new("result", "jabber:server:dialback").with("a", ">")));
+        let inner = Element::new("x", ns::CLIENT).child(Element::new("y", "urn:x"));
+        assert_eq!(pieces[3], Piece::Stanza(inner));
+    }
+
+    #[test]
+    fn markup_characters_in_values_and_sections_are_no_markup() {
+        let (pieces, error) = read(
+            "<a b='</a>\">' c=\"/>'\"><![CDATA[</a> ]] ]> <!-- ]]]]><![CDATA[>]]></a><presence id='2'/>",
+        );
+        assert_eq!(error, None);
+        let text = "</a> ]] ]> <!-- ]]>";
+        let expected = Element::new("a", ns::CLIENT).with("b", "</a>\">").with("c", "/>'").text(text);
+        // Quoted markup frames like any other text, but XML does not allow `<` in a value.
+        assert!(matches!(&pieces[0], Piece::BadStanza { head: None, cause: XmlError::BadAttribute }));
+        assert_eq!(pieces[1], presence("2"));
+        let (pieces, _) = read("<a b='&lt;/a>\">' c=\"/>'\"><![CDATA[</a> ]] ]> <!-- ]]]]><![CDATA[>]]></a>");
+        assert_eq!(pieces, [Piece::Stanza(expected)]);
+    }
+
+    #[test]
+    fn an_odd_stanza_does_not_end_the_stream() {
+        for (odd, cause) in [
+            ("<iq id='1'><p:x/></iq>", XmlError::UnboundPrefix),
+            ("<iq id='1'><x 1='1'/></iq>", XmlError::BadName),
+            ("<iq id='1'>&nbsp;</iq>", XmlError::UnknownEntity),
+            ("<iq id='1'>&</iq>", XmlError::Syntax),
+            ("<iq id='1'>\u{1}</iq>", XmlError::ForbiddenChar),
+            ("<iq id='1'><x a='1' a='2'/></iq>", XmlError::DuplicateAttribute),
+            ("<iq id='1'><x a='1'b='2'/></iq>", XmlError::BadAttribute),
+        ] {
+            let (pieces, error) = read(&format!("{odd}<presence id='2'/>"));
+            assert_eq!(error, None, "{odd}");
+            let head = Some(Element::new("iq", ns::CLIENT).with("id", "1"));
+            assert_eq!(pieces, [Piece::BadStanza { head, cause }, presence("2")], "{odd}");
+        }
+        let (pieces, error) = read_within(b"<iq>\xff\xfe</iq><presence id='2'/>", Limits::CLIENT);
+        assert_eq!(error, None);
+        assert!(matches!(&pieces[0], Piece::BadStanza { head: Some(_), cause: XmlError::NotUtf8 }));
+        assert_eq!(pieces[1], presence("2"));
+    }
+
+    #[test]
+    fn a_stanza_that_is_too_large_is_skipped() {
+        let limits = Limits { stanza: 100, ..Limits::CLIENT };
+        let body = "x".repeat(5000);
+        let large = format!(
+            "<message id='1'><body a='>'>{body}<![CDATA[</message>]]></body></message><presence id='2'/>"
+        );
+        let head = Some(Element::new("message", ns::CLIENT).with("id", "1"));
+        let (pieces, error) = read_within(large.as_bytes(), limits);
+        assert_eq!(error, None);
+        assert_eq!(pieces, [Piece::TooLarge { head }, presence("2")]);
+        let (pieces, _) = read_within(format!("<iq id='{body}'/><presence id='2'/>").as_bytes(), limits);
+        assert!(matches!(&pieces[0], Piece::TooLarge { .. }));
+        assert_eq!(pieces[1], presence("2"));
+    }
+
+    #[test]
+    fn a_stanza_that_is_too_large_is_not_kept() {
+        let limits = Limits { stanza: 1000, ..Limits::CLIENT };
+        let mut framer = Framer::new(limits);
+        framer.push(HEADER.as_bytes());
+        framer.push(b"<message><body>");
+        while framer.next().unwrap().is_some() {}
+        for _ in 0..1000 {
+            framer.push(&[b'x'; 100]);
+            assert_eq!(framer.next(), Ok(None));
+            assert!(framer.pending() <= limits.stanza + 100);
+        }
+        framer.push(b"</body></message>");
+        assert!(matches!(framer.next(), Ok(Some(Piece::TooLarge { head: Some(_) }))));
+    }
+
+    #[test]
+    fn the_limits_themselves_are_allowed() {
+        let limits = Limits { stanza: 30, depth: 3, attributes: 2, ..Limits::CLIENT };
+        let read = |content: &str| read_within(content.as_bytes(), limits).0.remove(0);
+        assert!(matches!(read("<a b='1' c='2'><b><c/></b></a>"), Piece::Stanza(_)));
+        assert!(matches!(read("<a b='1' c='23'><b><c/></b></a>"), Piece::TooLarge { .. }));
+        assert!(matches!(
+            read("<a><b><c><d/></c></b></a>"),
+            Piece::BadStanza { cause: XmlError::TooDeep, .. }
+        ));
+        assert!(matches!(
+            read("<a b='' c='' d=''/>"),
+            Piece::BadStanza { head: None, cause: XmlError::TooManyAttributes }
+        ));
+    }
+
+    #[test]
+    fn broken_framing_ends_the_stream() {
+        for (broken, error) in [
+            ("<a></b>", StreamError::NotWellFormed),
+            // Another fault before it does not hide that the tags do not match.
+            ("<a><x 1=''/><b></a></b>", StreamError::NotWellFormed),
+            ("</stream>", StreamError::NotWellFormed),
+            ("text", StreamError::BadFormat),
+            ("&amp;", StreamError::BadFormat),
+            ("<![CDATA[x]]>", StreamError::BadFormat),
+            ("<!-- c -->", StreamError::RestrictedXml),
+            ("<a><!-- c --></a>", StreamError::RestrictedXml),
+            ("<a><?pi?></a>", StreamError::RestrictedXml),
+            ("<?xml version='1.0'?>", StreamError::RestrictedXml),
+            ("<!DOCTYPE a>", StreamError::RestrictedXml),
+            ("<a><!ENTITY", StreamError::RestrictedXml),
+        ] {
+            assert_eq!(stream_error(broken), Some(error), "{broken}");
+        }
+    }
+
+    #[test]
+    fn an_error_stays() {
+        let mut framer = Framer::new(Limits::CLIENT);
+        framer.push(b"x");
+        assert_eq!(framer.next(), Err(StreamError::BadFormat));
+        framer.push(HEADER.as_bytes());
+        assert_eq!(framer.next(), Err(StreamError::BadFormat));
+        assert_eq!(framer.pending(), 0);
+    }
+
+    #[test]
+    fn nothing_comes_after_the_end() {
+        let (pieces, error) = read("</stream:stream><presence/>garbage");
+        assert_eq!((pieces, error), (vec![Piece::Close], None));
+    }
+
+    #[test]
+    fn odd_headers() {
+        for (header, error) in [
+            ("<stream xmlns='jabber:client'>", StreamError::InvalidNamespace),
+            ("<stream>", StreamError::InvalidNamespace),
+            ("<s:features xmlns:s='http://etherx.jabber.org/streams'>", StreamError::BadFormat),
+            ("<s:stream>", StreamError::NotWellFormed),
+            ("<s:stream xmlns:s='http://etherx.jabber.org/streams'/>", StreamError::BadFormat),
+            ("</stream:stream>", StreamError::BadFormat),
+            ("GET / HTTP/1.1\r\n", StreamError::BadFormat),
+            ("<?xml version='1.0' encoding='ISO-8859-1'?>", StreamError::UnsupportedEncoding),
+            (" <?xml version='1.0'?>", StreamError::RestrictedXml),
+            ("<!DOCTYPE stream>", StreamError::RestrictedXml),
+        ] {
+            assert_eq!(pieces_of(header.as_bytes(), 1, Limits::CLIENT), (vec![], Some(error)), "{header}");
+        }
+        let endless = format!("<stream {}", "x".repeat(5000));
+        assert_eq!(pieces_of(endless.as_bytes(), 100, Limits::CLIENT).1, Some(StreamError::PolicyViolation));
+        let encoding = HEADER.replace("'1.0'?", "'1.0' encoding='UTF-8' ?");
+        assert_eq!(pieces_of(encoding.as_bytes(), 1, Limits::CLIENT).0.len(), 1);
+    }
+
+    #[test]
+    fn what_the_peer_is_told() {
+        let mut out = String::new();
+        StreamError::NotWellFormed.element().write(&mut out, ns::CLIENT);
+        assert_eq!(
+            out,
+            "<stream:error><not-well-formed xmlns='urn:ietf:params:xml:ns:xmpp-streams'/></stream:error>"
+        );
     }
 }

@@ -94,8 +94,8 @@ pub(crate) fn start_tag(xml: &str, outer: &[(String, Atom)], bounds: Bounds) -> 
 }
 
 /// Parses the start tag of a stream, and returns what it declares.
-pub(crate) fn stream_header(xml: &str, bounds: Bounds) -> Result<(Element, Bindings), XmlError> {
-    let mut builder = Builder { outer: &[], bindings: Vec::new(), bounds, on_stream: false };
+pub(crate) fn stream_header(xml: &str) -> Result<(Element, Bindings), XmlError> {
+    let mut builder = Builder { outer: &[], bindings: Vec::new(), bounds: BOUNDS_ALONE, on_stream: false };
     let element = builder.start_tag(xml)?;
     Ok((element, builder.bindings))
 }

@@ -147,7 +147,7 @@ impl Field {
             .with_opt("var", var)
             .with_opt("label", self.label.as_deref())
             .children_from(self.required.then(|| Element::new("required", ns::DATA)))
-            .children_from(self.values.iter().map(value))
+            .children_from(self.values.iter().map(|text| value(text)))
             .children_from(self.options.iter().map(|(label, text)| {
                 Element::new("option", ns::DATA).with_opt("label", label.as_deref()).child(value(text))
             }))
@@ -260,8 +260,8 @@ impl Form {
     }
 }
 
-fn value(text: &String) -> Element {
-    Element::new("value", ns::DATA).text(text.as_str())
+fn value(text: &str) -> Element {
+    Element::new("value", ns::DATA).text(text)
 }
 
 fn children<'e>(parent: &'e Element, name: &'static str) -> impl Iterator<Item = &'e Element> {
