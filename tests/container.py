@@ -24,6 +24,7 @@ import signal
 import socket
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 PACKAGES = """
@@ -49,37 +50,44 @@ def base_system() -> Path:
     """The directory of the base system for PACKAGES, built now if this is the first time."""
     key = hashlib.sha256(" ".join(sorted(PACKAGES)).encode()).hexdigest()[:16]
     base = CACHE / f"base-{key}"
-    CACHE.mkdir(parents=True, exist_ok=True)
-    with open(CACHE / "lock", "w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        if base.is_dir():
-            return base
-        print("Building the base system of the test container, about a minute, once.", file=sys.stderr, flush=True)
-        unfinished = CACHE / "unfinished"
-        shutil.rmtree(unfinished, ignore_errors=True)
-        built = subprocess.run(
-            ["mmdebstrap", "--quiet", "--variant=minbase", f"--include={','.join(PACKAGES)}", "bookworm", unfinished],
-            stdin=subprocess.DEVNULL,
-        )
-        if built.returncode != 0:
-            shutil.rmtree(unfinished, ignore_errors=True)
-            raise Missing("The base system of the test container cannot be built; Debian's packages must be reachable "
-                          "once (mmdebstrap's own words are above).")
-        unfinished.rename(base)
+    if base.is_dir():
         return base
+    print("Building the base system of the test container, about a minute, once.", file=sys.stderr, flush=True)
+    for former in CACHE.glob("base-*"):
+        shutil.rmtree(former)
+    unfinished = CACHE / "unfinished"
+    shutil.rmtree(unfinished, ignore_errors=True)
+    built = subprocess.run(
+        ["mmdebstrap", "--quiet", "--variant=minbase", f"--include={','.join(PACKAGES)}", "bookworm", unfinished],
+        stdin=subprocess.DEVNULL, stdout=sys.stderr,
+    )
+    if built.returncode != 0:
+        shutil.rmtree(unfinished, ignore_errors=True)
+        raise Missing("The base system of the test container cannot be built; Debian's packages must be reachable once "
+                      "(mmdebstrap's own words are above).")
+    unfinished.rename(base)
+    return base
 
 
-def in_own_namespaces() -> None:
-    """Starts this program again where its mounts are its own and its processes end with it."""
+def in_own_namespaces() -> int:
+    """Runs this program again where its mounts are its own and its processes end with it; returns its status."""
     if os.geteuid() != 0:
         raise Missing("The test container needs root; run this as root.")
-    for tool in ("mmdebstrap", "systemd-nspawn", "unshare", "nsenter"):
+    for tool in ("mmdebstrap", "systemd-nspawn", "unshare", "nsenter", "setpriv"):
         if shutil.which(tool) is None:
             raise Missing(f"{tool} is not installed; 'make packages' installs what the tests need.")
-    base_system()
-    os.environ["SPECTRUM2_TEST_NAMESPACES"] = "1"
-    os.execvp("unshare", ["unshare", "--mount", "--pid", "--fork", "--kill-child", "--mount-proc",
-                          sys.executable, __file__, *sys.argv[1:]])
+    inner = subprocess.Popen(
+        ["setpriv", "--pdeathsig", "KILL",
+         "unshare", "--mount", "--pid", "--fork", "--kill-child", "--mount-proc",
+         sys.executable, __file__, *sys.argv[1:]],
+        env={**os.environ, "SPECTRUM2_TEST_NAMESPACES": "1"},
+    )
+    # A terminal tells the inner program of Ctrl-C by itself.
+    signal.signal(signal.SIGINT, lambda *_: None)
+    signal.signal(signal.SIGTERM, lambda *_: inner.kill())
+    status = inner.wait()
+    remove_control_groups()
+    return status if status >= 0 else 128 - status
 
 
 class Container:
@@ -92,6 +100,7 @@ class Container:
 
     def __enter__(self) -> "Container":
         # nspawn names control groups after nothing but our own, so two containers at once would share them.
+        CACHE.mkdir(parents=True, exist_ok=True)
         self.turn = open(CACHE / "turn", "w")
         try:
             fcntl.flock(self.turn, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -118,11 +127,11 @@ class Container:
             self.nspawn.wait()
         for mount in (self.work / "root", self.work, "/run"):
             subprocess.run(["umount", "--lazy", mount], stderr=subprocess.DEVNULL)
-        remove_control_groups()
         self.turn.close()
 
     def _lay_out(self) -> None:
         """An overlay on memory above the base system, with what is to be tested in it."""
+        base = base_system()
         # nspawn keeps notes in /run, and would leave them there.
         run(["mount", "-t", "tmpfs", "-o", "mode=0755", "spectrum2-tests", "/run"])
         run(["mount", "-t", "tmpfs", "-o", "mode=0755", "spectrum2-tests", self.work])
@@ -130,7 +139,7 @@ class Container:
             (self.work / part).mkdir()
         self.root = self.work / "root"
         run(["mount", "-t", "overlay", "-o",
-             f"lowerdir={base_system()},upperdir={self.work / 'upper'},workdir={self.work / 'scratch'}",
+             f"lowerdir={base},upperdir={self.work / 'upper'},workdir={self.work / 'scratch'}",
              "spectrum2-tests", self.root])
         if self.install:
             run(["sh", "-c", self.install], env={**os.environ, "DESTDIR": str(self.root)})
@@ -177,19 +186,27 @@ class Container:
 
 
 def remove_control_groups() -> None:
-    """Removes the control groups, empty by now, that nspawn made below the one that this program runs in."""
+    """Removes the control groups that nspawn made below the one that this program runs in."""
     for line in Path("/proc/self/cgroup").read_text().splitlines():
         _, hierarchy, ours = line.split(":", 2)
         if hierarchy not in ("", "name=systemd"):
             continue
         for mount in ("/sys/fs/cgroup", "/sys/fs/cgroup/unified", "/sys/fs/cgroup/systemd"):
             for made in ("payload", "supervisor"):
-                top = Path(mount, ours.lstrip("/"), made)
-                for directory, _, _ in os.walk(top, topdown=False):
-                    try:
-                        os.rmdir(directory)
-                    except OSError:
-                        pass  # Another container of this machine uses it.
+                remove_empty(Path(mount, ours.lstrip("/"), made))
+
+
+def remove_empty(top: Path) -> None:
+    """Removes a control group and those below it; waits a moment for processes that are being killed."""
+    for _ in range(20):
+        for directory, _, _ in os.walk(top, topdown=False):
+            try:
+                os.rmdir(directory)
+            except OSError:
+                pass
+        if not top.exists():
+            return
+        time.sleep(0.1)
 
 
 def run(command: list, **options) -> None:
@@ -206,10 +223,9 @@ def main() -> int:
     arguments = parser.parse_args()
     if not arguments.command:
         parser.error("name the command to run, for example: bash")
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
     try:
         if "SPECTRUM2_TEST_NAMESPACES" not in os.environ:
-            in_own_namespaces()
+            return in_own_namespaces()
         with Container(arguments.install) as container:
             return container.run(arguments.command)
     except Missing as missing:
