@@ -47,12 +47,13 @@ pub trait Backends {
     fn problem(&self) -> Option<&str>;
 }
 
-/// Tells the daemon why there will be no backend, then closes.
+/// Tells the daemon why there will be no backend, then closes. `fatal` is what only an administrator can change: the daemon
+/// ends with it. Otherwise the daemon tries again later.
 ///
 /// Announcing the extension can be left out: on this socket, the other end is always our own daemon.
-pub fn refuse(daemon: UnixStream, text: &str) {
+pub fn refuse(daemon: UnixStream, text: &str, fatal: bool) {
     let mut bytes = Vec::new();
-    Frame::Problem(Problem { text: text.to_owned(), fatal: Some(true) }).encode(&mut bytes);
+    Frame::Problem(Problem { text: text.to_owned(), fatal: Some(fatal) }).encode(&mut bytes);
     // A new connection has room for it; if the daemon is gone already, nobody wants to know.
     let _ = daemon.set_nonblocking(true).and_then(|()| (&daemon).write_all(&bytes));
     drop(daemon);

@@ -139,8 +139,9 @@ impl Foreign {
 impl Backends for Foreign {
     fn serve(&mut self, daemon: UnixStream, now: Instant) {
         let Some(slot) = self.free_slot() else {
-            warning!("A connection is closed: {LIMIT} backends run already");
-            return;
+            let text = format!("No backend is started, because {LIMIT} run already");
+            warning!("{text}");
+            return refuse(daemon, &text, false);
         };
         match self.start(slot, daemon, now) {
             Ok(process) => {
@@ -153,7 +154,9 @@ impl Backends for Foreign {
             Err((daemon, error)) => {
                 let text = self.cannot_start(&error);
                 error!("{text}");
-                refuse(daemon, &text);
+                // Others, such as too many processes, may pass.
+                let fatal = matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::PermissionDenied);
+                refuse(daemon, &text, fatal);
                 self.problem = Some(text);
             }
         }

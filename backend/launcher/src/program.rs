@@ -36,9 +36,6 @@ impl Program {
     /// The command is not well quoted.
     pub fn find(command: &str) -> Result<Self, &'static str> {
         let mut words = words::split(command)?;
-        if words.is_empty() {
-            words.push(LIBPURPLE[0].to_owned());
-        }
         if let [program, arguments @ ..] = words.as_mut_slice()
             && let Some(path) = find_libpurple(Path::new(program))
         {

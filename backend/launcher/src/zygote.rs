@@ -165,7 +165,7 @@ impl Zygote {
 
     /// Connections waited for a zygote that dies again and again: their daemon shall know.
     fn give_up_waiting(&mut self, text: &str) {
-        self.waiting.drain(..).for_each(|daemon| refuse(daemon, text));
+        self.waiting.drain(..).for_each(|daemon| refuse(daemon, text, false));
         self.problem = Some(text.to_owned());
         self.was_ready = true;
     }
@@ -259,11 +259,14 @@ impl Backends for Zygote {
     fn serve(&mut self, daemon: UnixStream, _now: Instant) {
         if self.waiting.len() < WAITING {
             self.waiting.push_back(daemon);
-            self.hand_over();
-        } else if !self.overflow {
-            self.overflow = true;
-            warning!("Connections are closed: {WAITING} wait for a backend already");
+            return self.hand_over();
         }
+        let text = format!("No backend is started, because {WAITING} connections wait for one already");
+        if !self.overflow {
+            self.overflow = true;
+            warning!("{text}");
+        }
+        refuse(daemon, &text, false);
     }
 
     fn interest(&self) -> Vec<Interest<'_>> {

@@ -16,7 +16,8 @@ use nix::sys::signal::{Signal, kill};
 use nix::sys::socket::{AddressFamily, ControlMessage, MsgFlags, SockFlag, SockType, sendmsg, socketpair};
 use nix::unistd::Pid;
 use spectrum2_backend_protocol::{
-    Capabilities, Connected, ConversationMessage, Decoder, Extensions, Frame, Login, MAX_FRAME, MessageResult,
+    Capabilities, Connected, ConversationMessage, Decoder, Extensions, Frame, Login, MAX_FRAME,
+    MessageResult, Problem,
 };
 
 /// Nothing here takes longer unless it never comes.
@@ -113,9 +114,13 @@ impl Launcher {
     }
 
     fn start_with(transport: &Transport, arguments: &[&str]) -> Self {
+        Self::start_program(Path::new(env!("CARGO_BIN_EXE_spectrum2_backend_launcher")), transport, arguments)
+    }
+
+    fn start_program(program: &Path, transport: &Transport, arguments: &[&str]) -> Self {
         let (control, theirs) =
             socketpair(AddressFamily::Unix, SockType::SeqPacket, None, SockFlag::SOCK_CLOEXEC).unwrap();
-        let mut child = Command::new(env!("CARGO_BIN_EXE_spectrum2_backend_launcher"))
+        let mut child = Command::new(program)
             .arg("--control")
             .args(arguments)
             .arg(transport.file())
@@ -239,9 +244,9 @@ impl Backend {
         self.hear()
     }
 
-    fn problem(&mut self) -> String {
+    fn problem(&mut self) -> Problem {
         self.expect(|frame| match frame {
-            Frame::Problem(problem) => Some(problem.text),
+            Frame::Problem(problem) => Some(problem),
             _ => None,
         })
     }
@@ -327,7 +332,7 @@ fn a_missing_program_is_named_to_the_daemon_and_in_the_log() {
     let expected = "Cannot start the backend \"/nonexistent/backend\" (service.backend of irc): there is no such file. \
                     Install it, or correct the option.";
     let mut backend = launcher.connect();
-    assert_eq!(backend.problem(), expected);
+    assert_eq!(backend.problem(), Problem { text: expected.into(), fatal: Some(true) });
     backend.expect_end();
     launcher.log.expect(expected);
 
@@ -343,7 +348,7 @@ fn a_missing_program_is_named_to_the_daemon_and_in_the_log() {
 fn a_program_that_may_not_be_executed_is_named() {
     let transport = Transport::new("forbidden", "/etc/passwd");
     let launcher = Launcher::start(&transport);
-    let problem = launcher.connect().problem();
+    let problem = launcher.connect().problem().text;
     assert!(problem.contains("\"/etc/passwd\"") && problem.contains("it may not be executed"), "{problem}");
 }
 
@@ -427,6 +432,7 @@ fn a_zygote_that_dies_is_replaced_and_its_children_go_on() {
     first.say("!exit 3");
     first.expect_end();
     launcher.log.expect("ended: exit 3; 1 running");
+    drop(second);
     assert!(launcher.close().success());
 }
 
@@ -443,7 +449,33 @@ fn a_zygote_that_never_lives_is_reported_to_the_daemon() {
     let transport = Transport::zygote("zygote-stillborn", "stillborn");
     let launcher = Launcher::start(&transport);
     let problem = launcher.connect().problem();
-    assert!(problem.contains("ended: exit 1"), "{problem}");
+    assert!(problem.text.contains("ended: exit 1"), "{problem:?}");
+    // It may have been killed for lack of memory: the daemon is to try again.
+    assert_eq!(problem.fatal, Some(false));
+}
+
+/// COMPAT(Spectrum 2): files name its libpurple backend where it used to be, under one of two names.
+#[test]
+fn the_libpurple_backend_beside_the_launcher_is_found() {
+    for name in ["spectrum2_libpurple_backend", "libpurple_backend"] {
+        let transport = Transport::new(&format!("beside-{name}"), &format!("/nonexistent/{name}"));
+        let program = transport.directory.join("spectrum2_backend_launcher");
+        fs::copy(env!("CARGO_BIN_EXE_spectrum2_backend_launcher"), &program).unwrap();
+        symlink(script("fake_zygote.py"), transport.directory.join("spectrum2_libpurple_backend")).unwrap();
+        let launcher = Launcher::start_program(&program, &transport, &[]);
+        assert_eq!(launcher.connect().ask("here?"), "here?", "{name}");
+        launcher.log.expect("started, 1 running");
+    }
+}
+
+#[test]
+fn more_connections_than_can_wait_are_refused() {
+    let transport = Transport::zygote("overflow", "stillborn");
+    let launcher = Launcher::start(&transport);
+    let waiting: Vec<_> = (0..1000).map(|_| launcher.connect()).collect();
+    let problem = launcher.connect().problem();
+    assert!(problem.text.contains("1000 connections wait"), "{problem:?}");
+    drop(waiting);
 }
 
 /// As systemd does it: the socket as descriptor 3, and somebody who wants to know.
