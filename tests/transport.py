@@ -3,6 +3,7 @@
 import asyncio
 import shutil
 import subprocess
+import time
 from pathlib import Path
 from typing import Callable
 
@@ -31,6 +32,7 @@ class Transport:
         self.unit = f"spectrum2@{name}.service"
         self.backend_unit = f"spectrum2-backend@{name}.service"
         self.socket_unit = f"spectrum2-backend@{name}.socket"
+        self._born = time.time()
         self.file = Path(f"/etc/spectrum2/transports/{name}.cfg")
         given = {key.replace("__", ".", 1): value for key, value in options.items()}
         protocol = given.setdefault("service.protocol", "prpl-irc")
@@ -124,8 +126,8 @@ class Transport:
         return [pid for pid in descendants(int(self.property("MainPID", self.backend_unit))) if "user" in title(pid)]
 
     def journal(self) -> str:
-        """All that the daemon and the launcher have written."""
-        return journal(units=[self.unit, self.backend_unit])
+        """All that the daemon and the launcher have written in this scenario."""
+        return journal(units=[self.unit, self.backend_unit], since=self._born)
 
 
 def descendants(pid: int) -> list[int]:
