@@ -4028,6 +4028,7 @@ unsafe extern "C" {
     pub fn g_str_equal(v1: gconstpointer, v2: gconstpointer) -> gboolean;
     pub fn g_str_hash(v: gconstpointer) -> guint;
     pub fn g_slist_free(list: *mut GSList);
+    pub fn g_slist_append(list: *mut GSList, data: gpointer) -> *mut GSList;
     pub fn g_main_context_iteration(context: *mut GMainContext, may_block: gboolean) -> gboolean;
     pub fn g_main_context_wakeup(context: *mut GMainContext);
     pub fn g_main_loop_new(context: *mut GMainContext, is_running: gboolean) -> *mut GMainLoop;
@@ -4921,6 +4922,15 @@ unsafe extern "C" {
         mimetype: *const gchar,
     );
     pub fn purple_xfer_prepare_thumbnail(xfer: *mut PurpleXfer, formats: *const gchar);
+    pub fn xmlnode_get_child(parent: *const xmlnode, name: *const ::core::ffi::c_char) -> *mut xmlnode;
+    pub fn xmlnode_get_next_twin(node: *mut xmlnode) -> *mut xmlnode;
+    pub fn xmlnode_get_data(node: *const xmlnode) -> *mut ::core::ffi::c_char;
+    pub fn xmlnode_get_attrib(
+        node: *const xmlnode,
+        attr: *const ::core::ffi::c_char,
+    ) -> *const ::core::ffi::c_char;
+    pub fn xmlnode_from_str(str_: *const ::core::ffi::c_char, size: gssize) -> *mut xmlnode;
+    pub fn xmlnode_free(node: *mut xmlnode);
     pub fn purple_notify_searchresults(
         gc: *mut PurpleConnection,
         title: *const ::core::ffi::c_char,

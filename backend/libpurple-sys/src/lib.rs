@@ -13,7 +13,7 @@
 //! means what libpurple's own documentation says.
 
 #![allow(unsafe_code, non_camel_case_types, non_snake_case, non_upper_case_globals, missing_docs)]
-#![allow(clippy::all, clippy::pedantic, clippy::restriction, unused_qualifications)]
+#![allow(clippy::all, clippy::nursery, clippy::pedantic, clippy::restriction, unused_qualifications)]
 
 include!("bindings.rs");
 

@@ -1,0 +1,119 @@
+//! Between libpurple's HTML and what XMPP carries: plain text and, if it says more, XHTML.
+
+use crate::purple::text;
+
+/// A message for XMPP.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub struct Text {
+    /// Plain text.
+    pub plain: String,
+    /// The children of an XHTML-IM body; empty if they would say no more than the plain text.
+    pub xhtml: String,
+}
+
+/// Turns what a plugin wrote into what XMPP carries.
+pub fn from_network(html: &str) -> Text {
+    let html = unwrap(html).replace("\r\n", "<br>").replace('\n', "<br>");
+    let (xhtml, plain) = text::convert(&html);
+    let (plain, xhtml) = (printable(&plain), printable(&xhtml));
+    let xhtml = if is_formatted(&xhtml) { xhtml } else { String::new() };
+    Text { plain, xhtml }
+}
+
+/// Turns what a user wrote into what plugins take. `xhtml` counts only where the network takes formatting, and only if
+/// it says the same as the plain text.
+///
+/// COMPAT(Spectrum 2): its daemon passes nothing but the last element of an XHTML body; the plain text is whole.
+pub fn to_network(plain: &str, xhtml: &str, formatting: bool) -> String {
+    if formatting && !xhtml.trim().is_empty() {
+        let said = text::strip(&xhtml.replace("<br/>", "\n").replace("</p>", "</p>\n"));
+        let words = |text: &str| text.split_whitespace().map(str::to_owned).collect::<Vec<_>>();
+        if words(&said) == words(plain) {
+            return xhtml.to_owned();
+        }
+    }
+    text::escape(plain).replace("\r\n", "<br>").replace('\n', "<br>")
+}
+
+/// The inside of `<html>` and `<body>`, which prpl-jabber hands over as they came.
+fn unwrap(html: &str) -> &str {
+    let mut inside = html.trim_end_matches('\0');
+    for tag in ["html", "body"] {
+        let start = inside.trim_start().strip_prefix('<').and_then(|rest| rest.strip_prefix(tag));
+        let Some(start) = start.filter(|rest| rest.starts_with(['>', ' ', '\n', '\t'])) else { continue };
+        let Some((_, content)) = start.split_once('>') else { continue };
+        let end = format!("</{tag}>");
+        inside = content.trim_end().strip_suffix(end.as_str()).unwrap_or(content);
+    }
+    inside
+}
+
+/// Whether XHTML has any markup but line breaks.
+fn is_formatted(xhtml: &str) -> bool {
+    let mut rest = xhtml;
+    while let Some((_, tag)) = rest.split_once('<') {
+        let Some((name, after)) = tag.split_once('>') else { return false };
+        if !matches!(name.trim_end_matches('/').trim(), "br" | "p" | "/p" | "span" | "/span") {
+            return true;
+        }
+        rest = after;
+    }
+    false
+}
+
+/// Without the characters that XML 1.0 §2.2 forbids, which would end the user's stream.
+pub fn printable(text: &str) -> String {
+    let allowed = |c: &char| !matches!(c, '\u{0}'..='\u{8}' | '\u{b}' | '\u{c}' | '\u{e}'..='\u{1f}' | '\u{fffe}' | '\u{ffff}');
+    text.chars().filter(allowed).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn text(plain: &str, xhtml: &str) -> Text {
+        Text { plain: plain.to_owned(), xhtml: xhtml.to_owned() }
+    }
+
+    #[test]
+    fn plain_text_has_no_xhtml() {
+        assert_eq!(from_network("Ah, sir!"), text("Ah, sir!", ""));
+        assert_eq!(from_network("a &amp; b &lt; c"), text("a & b < c", ""));
+        assert_eq!(from_network("one\ntwo"), text("one\ntwo", ""));
+    }
+
+    #[test]
+    fn formatting_is_kept() {
+        let formatted = from_network("<b>bold</b> text");
+        assert_eq!(formatted.plain, "bold text");
+        assert!(formatted.xhtml.contains("bold</"), "{}", formatted.xhtml);
+    }
+
+    #[test]
+    fn the_frame_of_prpl_jabber_is_taken_off() {
+        let wrapped = "<html xmlns='http://jabber.org/protocol/xhtml-im'><body xmlns='http://www.w3.org/1999/xhtml'>\
+                       Have at thee</body></html>";
+        assert_eq!(from_network(wrapped), text("Have at thee", ""));
+        let formatted = from_network(&wrapped.replace("thee", "<em>thee</em>"));
+        assert_eq!(formatted.plain, "Have at thee");
+        assert!(!formatted.xhtml.contains("body"), "{}", formatted.xhtml);
+    }
+
+    #[test]
+    fn characters_that_xml_forbids_are_left_out() {
+        assert_eq!(from_network("plain \u{1d}it\u{1d}"), text("plain it", ""));
+    }
+
+    #[test]
+    fn what_users_write_is_not_markup() {
+        assert_eq!(to_network("a & b < c", "", true), "a &amp; b &lt; c");
+        assert_eq!(to_network("one\ntwo", "", false), "one<br>two");
+    }
+
+    #[test]
+    fn xhtml_counts_if_it_says_the_same() {
+        assert_eq!(to_network("bold text", "<b>bold</b> text", true), "<b>bold</b> text");
+        assert_eq!(to_network("bold red link", "<a href='x'>link</a>", true), "bold red link");
+        assert_eq!(to_network("bold text", "<b>bold</b> text", false), "bold text");
+    }
+}

@@ -1,0 +1,98 @@
+//! What prpl-irc leaves to us: lines that fit, and names that are names.
+
+/// RFC 1459 §2.3: 512 bytes with the line end.
+const LINE: usize = 510;
+/// What the server puts before a message on its way to the receiver: `:nick!user@host `, with a nick of up to 30 bytes,
+/// a user of up to 11 and a host of up to 63.
+const PREFIX: usize = 1 + 30 + 1 + 11 + 1 + 63 + 1;
+/// CTCP ACTION adds `\x01ACTION ` and `\x01`.
+const ACTION: usize = 9;
+
+/// Cuts a message into lines that arrive whole: one for each line of the text, longer ones at blanks, or between
+/// characters where there is none. Empty lines are left out: IRC cannot send them.
+///
+/// `/me` at the start of a line makes it an action, as XEP-0245 §3 and IRC's own clients have it.
+pub fn lines(target: &str, text: &str) -> Vec<String> {
+    let room = LINE - PREFIX - ACTION - "PRIVMSG  :".len();
+    let room = room.saturating_sub(target.len()).max(64);
+    let mut lines = Vec::new();
+    for line in text.lines() {
+        if let Some(action) = line.strip_prefix("/me ") {
+            lines.extend(split(action, room).map(|part| format!("\u{1}ACTION {part}\u{1}")));
+        } else {
+            lines.extend(split(line, room).map(str::to_owned));
+        }
+    }
+    lines
+}
+
+/// Pieces of at most `room` bytes.
+fn split(mut line: &str, room: usize) -> impl Iterator<Item = &str> {
+    std::iter::from_fn(move || {
+        line = line.trim_end_matches(['\r', ' ']);
+        if line.trim().is_empty() {
+            return None;
+        }
+        if line.len() <= room {
+            return Some(std::mem::take(&mut line));
+        }
+        let longest = (0..=room).rev().find(|place| line.is_char_boundary(*place)).unwrap_or(room);
+        let (head, _) = line.split_at(longest);
+        // A blank in the first half would make short lines of long words.
+        let cut = head.rfind(' ').filter(|blank| *blank > longest / 2).unwrap_or(longest);
+        let (piece, rest) = line.split_at(cut);
+        line = rest.strip_prefix(' ').unwrap_or(rest);
+        Some(piece)
+    })
+}
+
+/// Whether a text can be a nick or channel: anything else would be read as further parameters of the command.
+pub fn is_name(text: &str) -> bool {
+    !text.is_empty()
+        && !text.starts_with(':')
+        && !text.contains(|c: char| c == ' ' || c == ',' || c.is_control())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_line_of_a_message_is_a_line() {
+        assert_eq!(lines("nurse", "one\n\ntwo\r\n three"), ["one", "two", " three"]);
+        assert!(lines("nurse", " \n\n").is_empty());
+    }
+
+    #[test]
+    fn long_messages_arrive_whole_and_every_line_fits() {
+        let words: Vec<String> = (0..900).map(|number| format!("wörd{number}")).collect();
+        let text = words.join(" ");
+        let lines = lines("nurse", &text);
+        assert!(lines.len() > 10);
+        assert!(lines.iter().all(|line| line.len() <= 510 - 108 - 10 - "nurse".len()));
+        assert_eq!(lines.join(" "), text);
+    }
+
+    #[test]
+    fn text_without_blanks_is_cut_between_characters() {
+        let text = "☂🌹é".repeat(300);
+        let lines = lines("nurse", &text);
+        assert!(lines.len() > 1);
+        assert_eq!(lines.concat(), text);
+    }
+
+    #[test]
+    fn me_is_an_action_in_each_of_its_lines() {
+        assert_eq!(lines("nurse", "/me bows\nand says"), ["\u{1}ACTION bows\u{1}", "and says"]);
+        let long = lines("nurse", &format!("/me {}", "bows ".repeat(200)));
+        assert!(long.len() > 1 && long.iter().all(|line| line.starts_with("\u{1}ACTION ")));
+    }
+
+    #[test]
+    fn only_names_are_names() {
+        assert!(is_name("nurse") && is_name("#mantua"));
+        assert!(
+            !is_name("") && !is_name("a b") && !is_name("a,b") && !is_name(":a") && !is_name("a\r\nQUIT")
+        );
+    }
+}

@@ -1,0 +1,469 @@
+//! What libpurple calls: each function copies what it is told into an event.
+
+use std::ffi::{c_char, c_int, c_void};
+use std::mem::transmute;
+use std::ptr;
+
+use libpurple_sys as sys;
+use sys::{gboolean, time_t};
+
+use super::account::{self, Account, SettingValue};
+use super::event::{Event, Message, MessageKind, Participant, Typing, push};
+use super::{AccountId, copy, dialog, guard, list};
+
+/// The account of a connection.
+fn account_of(gc: *mut sys::PurpleConnection) -> Option<AccountId> {
+    if gc.is_null() {
+        return None;
+    }
+    // SAFETY: not null, and alive during the callback.
+    account::id_of(unsafe { sys::purple_connection_get_account(gc) })
+}
+
+/// The account and the name of a conversation.
+fn conversation_of(conversation: *mut sys::PurpleConversation) -> Option<(AccountId, String)> {
+    if conversation.is_null() {
+        return None;
+    }
+    // SAFETY: not null, and alive during the callback.
+    unsafe {
+        let id = account::id_of(sys::purple_conversation_get_account(conversation))?;
+        Some((id, copy(sys::purple_conversation_get_name(conversation))))
+    }
+}
+
+// Account settings.
+
+unsafe extern "C" fn set_int(account: *mut sys::PurpleAccount, name: *const c_char, value: c_int) {
+    // SAFETY: libpurple passes a text.
+    guard((), || setting(account, unsafe { copy(name) }, Some(SettingValue::Integer(value))));
+}
+
+unsafe extern "C" fn set_bool(account: *mut sys::PurpleAccount, name: *const c_char, value: gboolean) {
+    // SAFETY: libpurple passes a text.
+    guard((), || setting(account, unsafe { copy(name) }, Some(SettingValue::Boolean(value != 0))));
+}
+
+unsafe extern "C" fn set_string(account: *mut sys::PurpleAccount, name: *const c_char, value: *const c_char) {
+    guard((), || {
+        // SAFETY: libpurple passes texts; a null value is a setting without one.
+        let (name, value) =
+            unsafe { (copy(name), (!value.is_null()).then(|| SettingValue::Text(copy(value)))) };
+        setting(account, name, value);
+    });
+}
+
+fn setting(account: *mut sys::PurpleAccount, name: String, value: Option<SettingValue>) {
+    account::remember(account, name, value);
+    push(Event::SettingsChanged);
+}
+
+unsafe extern "C" fn accounts_changed() {
+    guard((), || push(Event::SettingsChanged));
+}
+
+unsafe extern "C" fn nothing() {}
+
+// Connections.
+
+unsafe extern "C" fn disconnect_reason(
+    gc: *mut sys::PurpleConnection,
+    reason: sys::PurpleConnectionError::Type,
+    text: *const c_char,
+) {
+    guard((), || {
+        if let Some(account) = account_of(gc) {
+            // SAFETY: libpurple passes a text or null.
+            let text = unsafe { copy(text) };
+            push(Event::ConnectionError(account, i32::try_from(reason).unwrap_or(16), text));
+        }
+    });
+}
+
+unsafe extern "C" fn signed_on(gc: *mut sys::PurpleConnection, _: *mut c_void) {
+    guard((), || account_of(gc).into_iter().for_each(|account| push(Event::SignedOn(account))));
+}
+
+unsafe extern "C" fn signed_off(gc: *mut sys::PurpleConnection, _: *mut c_void) {
+    guard((), || account_of(gc).into_iter().for_each(|account| push(Event::SignedOff(account))));
+}
+
+// Contacts.
+
+unsafe extern "C" fn node_changed(node: *mut sys::PurpleBlistNode) {
+    guard((), || {
+        // SAFETY: null, or a node that lives during the callback; the type says whether it is a contact.
+        unsafe {
+            if node.is_null()
+                || sys::purple_blist_node_get_type(node) != sys::PurpleBlistNodeType::PURPLE_BLIST_BUDDY_NODE
+            {
+                return;
+            }
+            let buddy = node.cast::<sys::PurpleBuddy>();
+            if let Some(account) = account::id_of(sys::purple_buddy_get_account(buddy)) {
+                push(Event::ContactChanged(account, copy(sys::purple_buddy_get_name(buddy))));
+            }
+        }
+    });
+}
+
+unsafe extern "C" fn list_changed(_: *mut sys::PurpleBuddyList, node: *mut sys::PurpleBlistNode) {
+    // SAFETY: the same node.
+    unsafe { node_changed(node) };
+}
+
+unsafe extern "C" fn ignore_node(_: *mut sys::PurpleBlistNode) {}
+
+unsafe extern "C" fn ignore_account(_: *mut sys::PurpleAccount) {}
+
+unsafe extern "C" fn icon_changed(buddy: *mut sys::PurpleBuddy, _: *mut c_void) {
+    // SAFETY: a buddy is a node.
+    unsafe { node_changed(buddy.cast()) };
+}
+
+fn typing(account: *mut sys::PurpleAccount, name: *const c_char, state: Typing) {
+    guard((), || {
+        if let Some(id) = account::id_of(account) {
+            // SAFETY: libpurple passes a text or null.
+            push(Event::Typing(id, unsafe { copy(name) }, state));
+        }
+    });
+}
+
+unsafe extern "C" fn typing_started(account: *mut sys::PurpleAccount, name: *const c_char, _: *mut c_void) {
+    typing(account, name, Typing::Composing);
+}
+
+unsafe extern "C" fn typing_paused(account: *mut sys::PurpleAccount, name: *const c_char, _: *mut c_void) {
+    typing(account, name, Typing::Paused);
+}
+
+unsafe extern "C" fn typing_stopped(account: *mut sys::PurpleAccount, name: *const c_char, _: *mut c_void) {
+    typing(account, name, Typing::Stopped);
+}
+
+unsafe extern "C" fn attention(
+    account: *mut sys::PurpleAccount,
+    who: *const c_char,
+    _: *mut sys::PurpleConversation,
+    _: u32,
+    _: *mut c_void,
+) {
+    guard((), || {
+        if let Some(id) = account::id_of(account) {
+            // SAFETY: libpurple passes a text or null.
+            push(Event::Attention(id, unsafe { copy(who) }));
+        }
+    });
+}
+
+// Conversations.
+
+unsafe extern "C" fn write(
+    conversation: *mut sys::PurpleConversation,
+    who: *const c_char,
+    html: *const c_char,
+    flags: sys::PurpleMessageFlags::Type,
+    time: time_t,
+) {
+    guard((), || {
+        use sys::PurpleMessageFlags as flag;
+        let Some((account, name)) = conversation_of(conversation) else { return };
+        // SAFETY: not null, and alive during the callback.
+        let in_room = unsafe { sys::purple_conversation_get_type(conversation) }
+            == sys::PurpleConversationType::PURPLE_CONV_TYPE_CHAT;
+        let kind = if flags & flag::PURPLE_MESSAGE_ERROR != 0 {
+            MessageKind::Error
+        } else if flags & flag::PURPLE_MESSAGE_SYSTEM != 0 {
+            // Most of these tell what presence and topic tell already. A plugin that says something of the moment, such
+            // as that nobody is there to read a message, marks it as not worth a log.
+            if flags & flag::PURPLE_MESSAGE_NO_LOG == 0 {
+                return;
+            }
+            MessageKind::System
+        } else if flags & flag::PURPLE_MESSAGE_SEND != 0 {
+            MessageKind::SentElsewhere
+        } else {
+            MessageKind::Received
+        };
+        let echo = kind == MessageKind::SentElsewhere && !in_room && Account::is_sending();
+        if echo || flags & flag::PURPLE_MESSAGE_INVISIBLE != 0 {
+            return;
+        }
+        // SAFETY: libpurple passes texts or null.
+        let (who, html) = unsafe { (copy(who), copy(html)) };
+        push(Event::Message(Message { account, kind, in_room, conversation: name, who, html, time }));
+    });
+}
+
+unsafe extern "C" fn write_directly(
+    conversation: *mut sys::PurpleConversation,
+    who: *const c_char,
+    _alias: *const c_char,
+    html: *const c_char,
+    flags: sys::PurpleMessageFlags::Type,
+    time: time_t,
+) {
+    // SAFETY: the same arguments. libpurple keeps all that goes this way in memory, for a window that nobody opens.
+    unsafe {
+        write(conversation, who, html, flags, time);
+        sys::purple_conversation_clear_message_history(conversation);
+    }
+}
+
+unsafe extern "C" fn add_users(
+    conversation: *mut sys::PurpleConversation,
+    users: *mut sys::GList,
+    _: gboolean,
+) {
+    guard((), || {
+        let Some((account, room)) = conversation_of(conversation) else { return };
+        // SAFETY: libpurple passes a list of occupants.
+        let users = unsafe { list::<sys::PurpleConvChatBuddy>(users) };
+        // SAFETY: the occupants live during the callback.
+        let users = users.into_iter().map(|user| unsafe { participant(user) }).collect();
+        push(Event::Participants(account, room, users));
+    });
+}
+
+/// # Safety
+/// `user` lives.
+unsafe fn participant(user: *const sys::PurpleConvChatBuddy) -> Participant {
+    use sys::PurpleConvChatBuddyFlags as flag;
+    const MODERATOR: u32 =
+        flag::PURPLE_CBFLAGS_OP | flag::PURPLE_CBFLAGS_HALFOP | flag::PURPLE_CBFLAGS_FOUNDER;
+    // SAFETY: the caller's promise; its texts are texts or null.
+    unsafe {
+        Participant {
+            name: copy((*user).name),
+            alias: copy((*user).alias),
+            moderator: (*user).flags & MODERATOR != 0,
+        }
+    }
+}
+
+unsafe extern "C" fn update_user(conversation: *mut sys::PurpleConversation, name: *const c_char) {
+    guard((), || {
+        let Some((account, room)) = conversation_of(conversation) else { return };
+        // SAFETY: not null; the occupant is checked for null and lives during the callback.
+        unsafe {
+            let chat = sys::purple_conversation_get_chat_data(conversation);
+            let user =
+                if chat.is_null() { ptr::null_mut() } else { sys::purple_conv_chat_cb_find(chat, name) };
+            if !user.is_null() {
+                push(Event::Participants(account, room, vec![participant(user)]));
+            }
+        }
+    });
+}
+
+unsafe extern "C" fn rename_user(
+    conversation: *mut sys::PurpleConversation,
+    old: *const c_char,
+    new: *const c_char,
+    _alias: *const c_char,
+) {
+    guard((), || {
+        let Some((account, room)) = conversation_of(conversation) else { return };
+        // SAFETY: libpurple passes texts or null.
+        let (old, new) = unsafe { (copy(old), copy(new)) };
+        push(Event::ParticipantRenamed(account, room, old, new));
+    });
+}
+
+unsafe extern "C" fn remove_users(conversation: *mut sys::PurpleConversation, users: *mut sys::GList) {
+    guard((), || {
+        let Some((account, room)) = conversation_of(conversation) else { return };
+        // SAFETY: libpurple passes a list of texts.
+        let users = unsafe { list::<c_char>(users) };
+        // SAFETY: the texts live during the callback.
+        let users = users.into_iter().map(|user| unsafe { copy(user) }).collect();
+        push(Event::ParticipantsLeft(account, room, users));
+    });
+}
+
+unsafe extern "C" fn has_focus(_: *mut sys::PurpleConversation) -> gboolean {
+    // Some plugins tell the other side that a message was read only if so.
+    1
+}
+
+unsafe extern "C" fn chat_joined(conversation: *mut sys::PurpleConversation, _: *mut c_void) {
+    guard((), || {
+        if let Some((account, room)) = conversation_of(conversation) {
+            push(Event::RoomJoined(account, room));
+        }
+    });
+}
+
+unsafe extern "C" fn chat_join_failed(
+    gc: *mut sys::PurpleConnection,
+    components: *mut sys::GHashTable,
+    _: *mut c_void,
+) {
+    guard((), || {
+        let Some(account) = account_of(gc) else { return };
+        // SAFETY: the table, if any, lives during the callback, and its keys and values are texts.
+        let name = unsafe {
+            if components.is_null() {
+                String::new()
+            } else {
+                let value = |key: &std::ffi::CStr| {
+                    copy(sys::g_hash_table_lookup(components, key.as_ptr().cast()).cast())
+                };
+                match (value(c"channel"), value(c"room"), value(c"server")) {
+                    (channel, room, _) if room.is_empty() => channel,
+                    (_, room, server) => format!("{room}@{server}"),
+                }
+            }
+        };
+        push(Event::RoomJoinFailed(account, name));
+    });
+}
+
+unsafe extern "C" fn topic_changed(
+    conversation: *mut sys::PurpleConversation,
+    who: *const c_char,
+    topic: *const c_char,
+    _: *mut c_void,
+) {
+    guard((), || {
+        let Some((account, room)) = conversation_of(conversation) else { return };
+        // SAFETY: libpurple passes texts or null.
+        let (who, topic) = unsafe { (copy(who), copy(topic)) };
+        push(Event::Topic(account, room, topic, who));
+    });
+}
+
+// Notices.
+
+unsafe extern "C" fn notify_message(
+    _: sys::PurpleNotifyMsgType::Type,
+    title: *const c_char,
+    primary: *const c_char,
+    secondary: *const c_char,
+) -> *mut c_void {
+    guard((), || {
+        // SAFETY: libpurple passes texts or null.
+        let parts = unsafe { [copy(title), copy(primary), copy(secondary)] };
+        let parts: Vec<_> = parts.into_iter().filter(|part| !part.is_empty()).collect();
+        push(Event::Notice(parts.join("\n")));
+    });
+    ptr::null_mut()
+}
+
+unsafe extern "C" fn notify_uri(uri: *const c_char) -> *mut c_void {
+    // SAFETY: libpurple passes a text or null.
+    guard((), || push(Event::OpenUri(unsafe { copy(uri) })));
+    ptr::null_mut()
+}
+
+unsafe extern "C" fn notify_userinfo(
+    gc: *mut sys::PurpleConnection,
+    who: *const c_char,
+    info: *mut sys::PurpleNotifyUserInfo,
+) -> *mut c_void {
+    guard((), || {
+        let Some(account) = account_of(gc) else { return };
+        if info.is_null() {
+            return;
+        }
+        // SAFETY: the facts live during the callback; labels and values are texts or null.
+        unsafe {
+            let entries =
+                list::<sys::PurpleNotifyUserInfoEntry>(sys::purple_notify_user_info_get_entries(info));
+            let entries = entries
+                .into_iter()
+                .map(|entry| {
+                    (
+                        copy(sys::purple_notify_user_info_entry_get_label(entry)),
+                        copy(sys::purple_notify_user_info_entry_get_value(entry)),
+                    )
+                })
+                .collect();
+            push(Event::UserInfo(account, copy(who), entries));
+        }
+    });
+    ptr::null_mut()
+}
+
+/// Puts the functions above into libpurple's tables.
+pub(super) fn install() {
+    // SAFETY: all fields are optional functions, for which zero means none; libpurple keeps the tables, which are leaked.
+    unsafe {
+        let mut accounts: Box<sys::PurpleAccountUiOps> = Box::new(std::mem::zeroed());
+        accounts.request_authorize = Some(dialog::request_authorize);
+        accounts.close_account_request = Some(dialog::close_account_request);
+        sys::purple_accounts_set_ui_ops(Box::leak(accounts));
+
+        // With `load`, `save` and `schedule_save` there is no accounts.xml.
+        let mut settings: Box<sys::PurpleAccountPrefsUiOps> = Box::new(std::mem::zeroed());
+        settings.set_int = Some(set_int);
+        settings.set_bool = Some(set_bool);
+        settings.set_string = Some(set_string);
+        settings.load = Some(nothing);
+        settings.save = Some(nothing);
+        settings.schedule_save = Some(accounts_changed);
+        sys::purple_account_prefs_set_ui_ops(Box::leak(settings));
+
+        let mut connections: Box<sys::PurpleConnectionUiOps> = Box::new(std::mem::zeroed());
+        connections.report_disconnect_reason = Some(disconnect_reason);
+        sys::purple_connections_set_ui_ops(Box::leak(connections));
+
+        // With `save_node`, `remove_node` and `save_account` there is no blist.xml.
+        let mut contacts: Box<sys::PurpleBlistUiOps> = Box::new(std::mem::zeroed());
+        contacts.new_node = Some(node_changed);
+        contacts.update = Some(list_changed);
+        contacts.remove = Some(list_changed);
+        contacts.save_node = Some(ignore_node);
+        contacts.remove_node = Some(ignore_node);
+        contacts.save_account = Some(ignore_account);
+        sys::purple_blist_set_ui_ops(Box::leak(contacts));
+
+        let mut conversations: Box<sys::PurpleConversationUiOps> = Box::new(std::mem::zeroed());
+        conversations.write_chat = Some(write);
+        conversations.write_im = Some(write);
+        conversations.write_conv = Some(write_directly);
+        conversations.chat_add_users = Some(add_users);
+        conversations.chat_update_user = Some(update_user);
+        conversations.chat_rename_user = Some(rename_user);
+        conversations.chat_remove_users = Some(remove_users);
+        conversations.has_focus = Some(has_focus);
+        sys::purple_conversations_set_ui_ops(Box::leak(conversations));
+
+        let mut notices: Box<sys::PurpleNotifyUiOps> = Box::new(std::mem::zeroed());
+        notices.notify_message = Some(notify_message);
+        notices.notify_uri = Some(notify_uri);
+        notices.notify_userinfo = Some(notify_userinfo);
+        sys::purple_notify_set_ui_ops(Box::leak(notices));
+    }
+}
+
+/// Asks libpurple to tell what has no place in its tables.
+pub(super) fn connect_signals() {
+    /// Something to name when signals are to be disconnected, which never happens.
+    static HANDLE: u8 = 0;
+
+    let connect = |instance: *mut c_void, signal: &std::ffi::CStr, function: *const c_void| {
+        // SAFETY: libpurple calls the function with the parameters that it documents for the signal, and so it is declared.
+        unsafe {
+            let function = transmute::<*const c_void, unsafe extern "C" fn()>(function);
+            let handle = (&raw const HANDLE).cast_mut().cast();
+            sys::purple_signal_connect(instance, signal.as_ptr(), handle, Some(function), ptr::null_mut());
+        }
+    };
+    // SAFETY: handles of libpurple's own subsystems, which are running.
+    unsafe {
+        let connections = sys::purple_connections_get_handle();
+        connect(connections, c"signed-on", signed_on as *const c_void);
+        connect(connections, c"signed-off", signed_off as *const c_void);
+        let conversations = sys::purple_conversations_get_handle();
+        connect(conversations, c"buddy-typing", typing_started as *const c_void);
+        connect(conversations, c"buddy-typed", typing_paused as *const c_void);
+        connect(conversations, c"buddy-typing-stopped", typing_stopped as *const c_void);
+        connect(conversations, c"got-attention", attention as *const c_void);
+        connect(conversations, c"chat-joined", chat_joined as *const c_void);
+        connect(conversations, c"chat-join-failed", chat_join_failed as *const c_void);
+        connect(conversations, c"chat-topic-changed", topic_changed as *const c_void);
+        connect(sys::purple_blist_get_handle(), c"buddy-icon-changed", icon_changed as *const c_void);
+    }
+}

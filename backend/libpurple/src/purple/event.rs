@@ -1,0 +1,158 @@
+//! What libpurple told us, copied out of its callbacks, in the order in which it was told.
+
+use std::cell::{Cell, RefCell};
+use std::collections::VecDeque;
+
+use super::account::AccountId;
+use super::dialog::DialogId;
+use super::event_loop;
+
+/// Something that happened inside libpurple.
+#[derive(Debug)]
+pub enum Event {
+    /// The session is up.
+    SignedOn(AccountId),
+    /// The session is about to end, for this reason. [`Event::SignedOff`] follows.
+    ConnectionError(AccountId, i32, String),
+    /// The session ended.
+    SignedOff(AccountId),
+    /// A setting of the account changed.
+    SettingsChanged,
+    /// A contact is new, changed or gone: look it up.
+    ContactChanged(AccountId, String),
+    /// Somebody wrote, or the network said something about a conversation.
+    Message(Message),
+    /// A contact writes, or stopped.
+    Typing(AccountId, String, Typing),
+    /// A contact wants attention.
+    Attention(AccountId, String),
+    /// A stranger wants to see the user's presence.
+    Authorize(AccountId, String, DialogId),
+    /// libpurple asks something; [`super::dialog`] answers.
+    Dialog(Option<AccountId>, DialogId, Dialog),
+    /// A notice for the user; libpurple does not say which.
+    Notice(String),
+    /// A web page that the user is to open; libpurple does not say which user.
+    OpenUri(String),
+    /// Facts about a contact that were asked for: label and value.
+    UserInfo(AccountId, String, Vec<(String, String)>),
+    /// Occupants of a room came or changed.
+    Participants(AccountId, String, Vec<Participant>),
+    /// An occupant changed the nick: old and new.
+    ParticipantRenamed(AccountId, String, String, String),
+    /// Occupants left a room.
+    ParticipantsLeft(AccountId, String, Vec<String>),
+    /// The user is in the room.
+    RoomJoined(AccountId, String),
+    /// The room could not be joined.
+    RoomJoinFailed(AccountId, String),
+    /// The topic and who set it.
+    Topic(AccountId, String, String, String),
+}
+
+/// A message or notice in a conversation.
+#[derive(Debug)]
+pub struct Message {
+    /// Whose conversation.
+    pub account: AccountId,
+    /// What it is.
+    pub kind: MessageKind,
+    /// In a room, rather than with a contact.
+    pub in_room: bool,
+    /// Name of the conversation: contact or room.
+    pub conversation: String,
+    /// Who wrote it.
+    pub who: String,
+    /// libpurple's HTML.
+    pub html: String,
+    /// When it was written, in seconds since 1970.
+    pub time: i64,
+}
+
+/// The nature of a [`Message`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum MessageKind {
+    /// Written by somebody else.
+    Received,
+    /// Written by the user, with another client.
+    SentElsewhere,
+    /// Said by the network or the plugin about the conversation.
+    System,
+    /// Said by the network or the plugin about something that went wrong.
+    Error,
+}
+
+/// Whether a contact is writing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Typing {
+    /// Writes.
+    Composing,
+    /// Wrote something and pauses.
+    Paused,
+    /// Does not write.
+    Stopped,
+}
+
+/// An occupant of a room.
+#[derive(Debug)]
+pub struct Participant {
+    /// Nick.
+    pub name: String,
+    /// Name to show, if another.
+    pub alias: String,
+    /// May moderate the room.
+    pub moderator: bool,
+}
+
+/// A question of a plugin.
+#[derive(Debug)]
+pub enum Dialog {
+    /// Wants a text.
+    Input { title: String, primary: String, secondary: String },
+    /// Wants one of several buttons.
+    Action { title: String, primary: String, secondary: String, labels: Vec<String> },
+    /// Wants one of several values.
+    Choice { title: String, primary: String, secondary: String, labels: Vec<String> },
+    /// Wants a form.
+    Form { title: String, primary: String, secondary: String },
+}
+
+/// More than this waiting means that the program does not take events any more; the newest are then dropped, because
+/// memory must not grow for ever.
+const MAX_WAITING: usize = 100_000;
+
+thread_local! {
+    static EVENTS: RefCell<VecDeque<Event>> = const { RefCell::new(VecDeque::new()) };
+    static WAKER: Cell<Option<fn()>> = const { Cell::new(None) };
+    static AWAKE: Cell<bool> = const { Cell::new(false) };
+}
+
+/// Names the function that is to run soon after an event came.
+pub fn on_event(function: fn()) {
+    WAKER.set(Some(function));
+}
+
+/// The oldest event that was not taken yet.
+pub fn next_event() -> Option<Event> {
+    EVENTS.with_borrow_mut(VecDeque::pop_front)
+}
+
+/// Queues an event and sees to it that it is looked at when libpurple is done.
+pub(super) fn push(event: Event) {
+    EVENTS.with_borrow_mut(|events| {
+        // One is enough to say that settings differ from what is on the disk.
+        let repeated =
+            matches!((&event, events.back()), (Event::SettingsChanged, Some(Event::SettingsChanged)));
+        if !repeated && events.len() < MAX_WAITING {
+            events.push_back(event);
+        }
+    });
+    if !AWAKE.replace(true) {
+        event_loop::soon(|| {
+            AWAKE.set(false);
+            if let Some(function) = WAKER.get() {
+                function();
+            }
+        });
+    }
+}
