@@ -1,2 +1,236 @@
-//! To be written.
-fn main() {}
+//! `spectrum2`: one transport, from the command line to the exit status.
+
+use std::env;
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::sync::Arc;
+
+use nix::sys::stat::{Mode, umask};
+use nix::unistd::geteuid;
+use spectrum2::backend_link::BackendSource;
+use spectrum2::cli::{self, Command, Run};
+use spectrum2::exit::Exit;
+use spectrum2::gateway::Gateway;
+use spectrum2::pidfile::PidFile;
+use spectrum2::privileges::{self, Identity};
+use spectrum2::run::{self, Parts, run};
+use spectrum2::standalone::{self, Launcher};
+use spectrum2::storage::{OpenError, Storage};
+use spectrum2::systemd::Notifier;
+use spectrum2::{backend_config, logging, pidfile, xmpp_link};
+use spectrum2_config::check::report;
+use spectrum2_config::{Config, ExitKind, Overrides, Problem, help_text};
+use tracing::{error, info, warn};
+
+fn main() -> ExitCode {
+    match cli::parse(env::args_os()) {
+        Ok(Command::Run(run)) => start(&run),
+        Ok(Command::Check(files)) => check(&files),
+        Ok(Command::BackendConfig { config, output }) => copy_for_backends(&config, &output),
+        Ok(Command::HelpOptions) => print(&help_text(), Exit::Ok.into()),
+        Err(usage) => {
+            let exit = if usage.use_stderr() { Exit::Usage } else { Exit::Ok };
+            // Nobody reads it: there is nobody left to tell.
+            let _ = usage.print();
+            exit.into()
+        }
+    }
+}
+
+/// Runs a transport, here or in the background.
+fn start(arguments: &Run) -> ExitCode {
+    // Read first, so that whoever typed the command sees what is wrong with the file.
+    let (config, warnings) = match load(arguments) {
+        Ok(loaded) => loaded,
+        Err(failure) => return failure.report_on_stderr(),
+    };
+    if !arguments.foreground && !arguments.daemonized {
+        return standalone::daemonize(env::args_os().skip(1)).unwrap_or_else(|cause| {
+            let text = format!("The transport cannot go to the background: {cause}. Start it with -n.");
+            Failure::new(text, Exit::Unavailable).report_on_stderr()
+        });
+    }
+    logging::start(&config.service.jid, config.service.log_level);
+    for warning in warnings {
+        warn!("{warning}");
+    }
+    match serve(config, arguments) {
+        Ok(()) => Exit::Ok.into(),
+        Err(failure) => failure.report(),
+    }
+}
+
+/// The life of a transport.
+fn serve(config: Config, arguments: &Run) -> Result<(), Failure> {
+    info!(
+        "Spectrum 2 {} serves {} as {}.",
+        env!("CARGO_PKG_VERSION"),
+        config.service.jid,
+        config.file.display()
+    );
+    umask(Mode::from_bits_truncate(0o077));
+    // Held until the end: the lock goes with it.
+    let _pid_file = become_who_we_are(&config, arguments)?;
+    let backends = match &arguments.backend_socket {
+        Some(socket) => BackendSource::Socket(socket.clone()),
+        // As the user that we have become: a plugin that is taken over is no more than that.
+        None => BackendSource::Launcher(
+            Launcher::start(&config.file, &arguments.overrides)
+                .map_err(|error| Failure::new(error.to_string(), Exit::Unavailable))?,
+        ),
+    };
+    let storage = Storage::open(&config)?;
+    let xmpp = xmpp_link::Settings::from_config(&config);
+    let core = Gateway::new(Arc::new(config), run::now(), fastrand::u64(..))
+        .map_err(|error| Failure::new(error.to_string(), Exit::Config))?;
+    run(Parts { core, xmpp, backends, storage, on_ready: Box::new(|| ()) }).map_err(Failure::from)
+}
+
+/// Takes what only the user that started us may take, then gives up what is not needed any more.
+fn become_who_we_are(config: &Config, arguments: &Run) -> Result<Option<PidFile>, Failure> {
+    let service = &config.service;
+    let identity = Identity::find(&service.user, &service.group)?;
+    if arguments.daemonized {
+        standalone::leave_terminal()
+            .map_err(|error| Failure::new(format!("setsid: {error}."), Exit::Software))?;
+    }
+    let pid_file = if arguments.daemonized {
+        if let Some(directory) = service.pidfile.parent() {
+            privileges::create_directory(directory, identity.as_ref())?;
+        }
+        Some(PidFile::take(&service.pidfile)?)
+    } else {
+        None
+    };
+    privileges::create_directory(&service.working_dir, identity.as_ref())?;
+    match &identity {
+        // The unit has chosen the user, and systemd gives us no right to choose another.
+        Some(identity) if arguments.backend_socket.is_some() && !identity.is_current() => warn!(
+            "service.user={} is ignored: the unit runs this transport as uid {}. Set User= in a drop-in.",
+            service.user,
+            geteuid()
+        ),
+        Some(identity) => identity.assume()?,
+        None if geteuid().is_root() => {
+            warn!("This transport runs as root, and so do its backends. Name another user in service.user.");
+        }
+        None => {}
+    }
+    privileges::lock_down()?;
+    privileges::enter_directory(&service.working_dir, identity.as_ref())?;
+    Ok(pid_file)
+}
+
+fn load(arguments: &Run) -> Result<(Config, Vec<Problem>), Failure> {
+    // We change the directory later, and the launcher must find the file as well.
+    let path = std::path::absolute(&arguments.config).unwrap_or_else(|_| arguments.config.clone());
+    let (config, warnings) = Config::load(&path, &arguments.overrides).map_err(|problems| {
+        let exit = match problems.exit_kind() {
+            ExitKind::NotPermitted => Exit::NotPermitted,
+            ExitKind::Ok | ExitKind::Configuration => Exit::Config,
+        };
+        Failure::new(problems.to_string(), exit)
+    })?;
+    if config.service.server_mode {
+        return Err(Failure::new(
+            format!(
+                "{}: service.server_mode: This version is a component of an XMPP server only. Remove the line.",
+                path.display()
+            ),
+            Exit::Config,
+        ));
+    }
+    Ok((config, warnings))
+}
+
+fn check(files: &[PathBuf]) -> ExitCode {
+    let mut worst = ExitKind::Ok;
+    for file in files {
+        let (text, exit) = report(file, &Overrides::default());
+        if exit.code() > worst.code() {
+            worst = exit;
+        }
+        print(&text, ExitCode::SUCCESS);
+    }
+    ExitCode::from(worst.code())
+}
+
+fn copy_for_backends(config: &Path, output: &Path) -> ExitCode {
+    match backend_config::write(config, output) {
+        Ok(()) => Exit::Ok.into(),
+        Err(error) => {
+            let exit = match error.cause.kind() {
+                io::ErrorKind::NotFound => Exit::Config,
+                _ => Exit::NotPermitted,
+            };
+            Failure::new(error.to_string(), exit).report_on_stderr()
+        }
+    }
+}
+
+/// A pipe that nobody reads any more (`| head`) is no fault.
+fn print(text: &str, exit: ExitCode) -> ExitCode {
+    let _ = io::stdout().write_all(text.as_bytes());
+    exit
+}
+
+/// Why the transport cannot go on: one problem a line, and the exit status that says what kind it is.
+struct Failure {
+    text: String,
+    exit: Exit,
+}
+
+impl Failure {
+    const fn new(text: String, exit: Exit) -> Self {
+        Self { text, exit }
+    }
+
+    /// Into the log.
+    fn report(self) -> ExitCode {
+        for line in self.text.lines() {
+            error!("{line}");
+        }
+        self.tell_service_manager()
+    }
+
+    /// To the person who typed the command; nothing is logged yet.
+    fn report_on_stderr(self) -> ExitCode {
+        let _ = writeln!(io::stderr(), "{}", self.text);
+        self.tell_service_manager()
+    }
+
+    fn tell_service_manager(&self) -> ExitCode {
+        // The first line is the first problem; systemctl shows one line.
+        Notifier::from_env().status_now(self.text.lines().next().unwrap_or_default());
+        self.exit.into()
+    }
+}
+
+impl From<OpenError> for Failure {
+    fn from(error: OpenError) -> Self {
+        Self::new(error.to_string(), Exit::from(&error))
+    }
+}
+
+impl From<privileges::Error> for Failure {
+    fn from(error: privileges::Error) -> Self {
+        Self::new(error.to_string(), Exit::from(&error))
+    }
+}
+
+impl From<pidfile::Error> for Failure {
+    fn from(error: pidfile::Error) -> Self {
+        let exit = match error {
+            pidfile::Error::Taken { .. } => Exit::Unavailable,
+            _ => Exit::NotPermitted,
+        };
+        Self::new(error.to_string(), exit)
+    }
+}
+
+impl From<run::Failure> for Failure {
+    fn from(error: run::Failure) -> Self {
+        Self::new(error.to_string(), error.exit())
+    }
+}

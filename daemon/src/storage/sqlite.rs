@@ -890,6 +890,19 @@ mod tests {
         assert_eq!(database.one(save()), Ok(Answer::Id(1)));
     }
 
+    #[test]
+    fn a_database_that_became_read_only_can_still_be_read() {
+        let directory = Directory::with("sqlite.sqlite");
+        let mut database = directory.open("");
+        database.connection.execute_batch("PRAGMA query_only = 1").unwrap();
+        let error = database.one(Request::SetOnline(1, true)).unwrap_err().to_string();
+        assert!(
+            error.contains("may not be written") && error.contains("must be writable for uid"),
+            "{error}"
+        );
+        assert!(database.user("romeo@example.org").is_some());
+    }
+
     fn refusal(path: &Path, prefix: &str) -> OpenError {
         Sqlite::open(path, prefix).err().unwrap()
     }

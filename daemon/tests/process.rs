@@ -1,0 +1,338 @@
+//! The daemon as a process: command line, exit statuses, pid file, background, user.
+
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test fails by panicking")]
+
+use std::fs::{self, File};
+use std::io::{Read, Write};
+use std::net::{TcpListener, TcpStream};
+use std::os::unix::fs::{MetadataExt, PermissionsExt, chown};
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+use std::thread::{self, JoinHandle};
+
+use nix::fcntl::{Flock, FlockArg};
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::{Pid, User, geteuid};
+
+/// A launcher that starts nothing and ends with the daemon.
+const LAUNCHER: &str = "#!/bin/sh\nexec cat >/dev/null\n";
+
+/// An installation of its own: the daemon with a launcher beside it, and a transport file.
+struct Place {
+    directory: PathBuf,
+}
+
+impl Place {
+    fn new() -> Self {
+        let directory = std::env::temp_dir().join(format!("spectrum2-test-{}", fastrand::u64(..)));
+        fs::create_dir(&directory).unwrap();
+        // Others must get through to what they own.
+        fs::set_permissions(&directory, fs::Permissions::from_mode(0o755)).unwrap();
+        let place = Self { directory };
+        fs::copy(env!("CARGO_BIN_EXE_spectrum2"), place.path("spectrum2")).unwrap();
+        fs::write(place.path("spectrum2_backend_launcher"), LAUNCHER).unwrap();
+        fs::set_permissions(place.path("spectrum2_backend_launcher"), fs::Permissions::from_mode(0o755))
+            .unwrap();
+        place
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.directory.join(name)
+    }
+
+    /// Writes a transport file that works, with further lines of `[service]`.
+    fn transport(&self, port: u16, more: &str) -> PathBuf {
+        let file = self.path("irc.cfg");
+        let directory = self.directory.display();
+        let text = format!(
+            "[service]\njid=irc.example.org\npassword=m0ntague\nserver=127.0.0.1\nport={port}\nprotocol=prpl-irc\n\
+             backend=/bin/true\npidfile={directory}/run/irc.pid\nworking_dir={directory}/lib\n{more}\n\
+             [database]\ntype=sqlite3\ndatabase={directory}/lib/database.sql\n"
+        );
+        fs::write(&file, text).unwrap();
+        file
+    }
+
+    /// Runs the daemon until it ends or is in the background. Its log goes to the file `log`.
+    fn spectrum2(&self, arguments: &[&str]) -> Output {
+        let stdout = File::create(self.path("stdout")).unwrap();
+        let log = File::options().create(true).append(true).open(self.path("log")).unwrap();
+        let status = Command::new(self.path("spectrum2"))
+            .args(arguments)
+            .env_remove("NOTIFY_SOCKET")
+            .env_remove("SPECTRUM2_LOG")
+            .stdout(stdout)
+            .stderr(log)
+            .status()
+            .unwrap();
+        Output {
+            status,
+            stdout: fs::read(self.path("stdout")).unwrap(),
+            stderr: fs::read(self.path("log")).unwrap(),
+        }
+    }
+
+    fn start(&self, config: &Path) -> Output {
+        self.spectrum2(&[config.to_str().unwrap()])
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        let _ = fs::remove_dir_all(&self.directory);
+    }
+}
+
+/// An XMPP server that accepts one component and then listens until it leaves.
+struct Server {
+    port: u16,
+    heard: JoinHandle<String>,
+}
+
+impl Server {
+    fn start() -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let port = listener.local_addr().unwrap().port();
+        let heard = thread::spawn(move || {
+            let (mut link, _) = listener.accept().unwrap();
+            let mut heard = String::new();
+            // XEP-0114 §3.
+            read_until(&mut link, &mut heard, "jabber:component:accept");
+            link.write_all(
+                b"<?xml version='1.0'?><stream:stream xmlns:stream='http://etherx.jabber.org/streams' \
+                  xmlns='jabber:component:accept' from='irc.example.org' id='3BF96D32'>",
+            )
+            .unwrap();
+            read_until(&mut link, &mut heard, "</handshake>");
+            link.write_all(b"<handshake/>").unwrap();
+            let _ = link.read_to_string(&mut heard);
+            heard
+        });
+        Self { port, heard }
+    }
+}
+
+fn read_until(link: &mut TcpStream, heard: &mut String, end: &str) {
+    let mut buffer = [0; 1024];
+    while !heard.contains(end) {
+        let length = link.read(&mut buffer).unwrap();
+        assert!(length > 0, "the component left after {heard}");
+        heard.push_str(std::str::from_utf8(&buffer[..length]).unwrap());
+    }
+}
+
+/// A transport in the background, ended with the test.
+struct Background {
+    pid: Pid,
+    pid_file: PathBuf,
+}
+
+impl Background {
+    fn of(pid_file: PathBuf) -> Self {
+        let pid = fs::read_to_string(&pid_file).unwrap().trim().parse().unwrap();
+        Self { pid: Pid::from_raw(pid), pid_file }
+    }
+
+    /// Lines of `/proc/PID/FILE` that begin so.
+    fn says(&self, file: &str, beginning: &str) -> String {
+        let text = fs::read_to_string(format!("/proc/{}/{file}", self.pid)).unwrap();
+        let lines = text.lines().filter(|line| line.starts_with(beginning));
+        lines.map(|line| line.split_whitespace().collect::<Vec<_>>().join(" ")).collect()
+    }
+
+    /// Asks it to stop and waits until it lets go of its pid file.
+    fn stop(&self) {
+        let file = File::open(&self.pid_file).unwrap();
+        kill(self.pid, Signal::SIGTERM).unwrap();
+        drop(Flock::lock(file, FlockArg::LockExclusive).unwrap());
+    }
+}
+
+impl Drop for Background {
+    fn drop(&mut self) {
+        if thread::panicking() {
+            let _ = kill(self.pid, Signal::SIGKILL);
+        }
+    }
+}
+
+fn text(bytes: &[u8]) -> &str {
+    std::str::from_utf8(bytes).unwrap()
+}
+
+#[test]
+fn version_and_help_are_no_errors() {
+    let place = Place::new();
+    for version in ["-v", "--version"] {
+        let output = place.spectrum2(&[version]);
+        assert_eq!(output.status.code(), Some(0));
+        assert_eq!(text(&output.stdout), format!("spectrum2 {}\n", env!("CARGO_PKG_VERSION")));
+    }
+    for help in ["-h", "--help"] {
+        let output = place.spectrum2(&[help]);
+        assert_eq!(output.status.code(), Some(0));
+        assert!(text(&output.stdout).contains("--help-options"));
+    }
+    let output = place.spectrum2(&["--help-options"]);
+    assert_eq!(output.status.code(), Some(0));
+    assert!(text(&output.stdout).contains("service.users_per_backend"));
+}
+
+#[test]
+fn a_wrong_command_line_is_a_usage_error() {
+    let place = Place::new();
+    for wrong in [
+        &[][..],
+        &["--no-such-option", "x.cfg"],
+        &["a.cfg", "b.cfg"],
+        &["--service.port", "1", "x.cfg"],
+        &["check"],
+    ] {
+        assert_eq!(place.spectrum2(wrong).status.code(), Some(64), "{wrong:?}");
+    }
+}
+
+#[test]
+fn every_mistake_in_the_file_is_told_with_its_line() {
+    let place = Place::new();
+    let file = place.path("bad.cfg");
+    fs::write(&file, "[service]\njid=irc.example.org\nport=many\npassword=secret\nserver_mode=perhaps\n")
+        .unwrap();
+    for arguments in [&["-n"][..], &[], &["check"]] {
+        let output = place.spectrum2(&[arguments, &[file.to_str().unwrap()]].concat());
+        assert_eq!(output.status.code(), Some(78), "{arguments:?}");
+        let said = format!("{}{}", text(&output.stdout), text(&output.stderr));
+        for place in ["bad.cfg:3: service.port: ", "bad.cfg:5: service.server_mode: "] {
+            assert!(said.contains(place), "{said}");
+        }
+    }
+}
+
+#[test]
+fn a_file_that_is_not_there_is_named() {
+    let place = Place::new();
+    let output = place.spectrum2(&["-n", "no_such_instance"]);
+    assert_eq!(output.status.code(), Some(78));
+    assert!(text(&output.stderr).contains("/etc/spectrum2/transports/no_such_instance.cfg"));
+}
+
+#[test]
+fn check_describes_a_good_file() {
+    let place = Place::new();
+    let file = place.transport(5347, "");
+    let output = place.spectrum2(&["check", file.to_str().unwrap()]);
+    assert_eq!(output.status.code(), Some(0), "{}", text(&output.stdout));
+    assert!(text(&output.stdout).contains("irc.example.org"));
+    assert!(!text(&output.stdout).contains("m0ntague"));
+}
+
+#[test]
+fn in_the_background_it_is_ready_when_the_command_returns() {
+    let place = Place::new();
+    let server = Server::start();
+    let config = place.transport(server.port, "");
+    let output = place.start(&config);
+    assert_eq!(output.status.code(), Some(0), "{}", text(&output.stderr));
+    assert!(text(&output.stderr).contains("Connected to"), "{}", text(&output.stderr));
+    let transport = Background::of(place.path("run/irc.pid"));
+    assert_eq!(fs::metadata(place.path("lib/database.sql")).unwrap().permissions().mode() & 0o777, 0o600);
+    assert_eq!(transport.says("status", "NoNewPrivs"), "NoNewPrivs: 1");
+    assert_eq!(transport.says("limits", "Max core file size"), "Max core file size 0 0 bytes");
+
+    let second = place.start(&config);
+    assert_eq!(second.status.code(), Some(69));
+    let already = format!("This transport already runs as process {}, says ", transport.pid);
+    assert!(text(&second.stderr).contains(&already), "{}", text(&second.stderr));
+
+    transport.stop();
+    assert!(!place.path("run/irc.pid").exists());
+    assert!(server.heard.join().unwrap().ends_with("</stream:stream>"));
+}
+
+#[test]
+fn after_a_crash_it_starts_again() {
+    let place = Place::new();
+    fs::create_dir(place.path("run")).unwrap();
+    fs::write(place.path("run/irc.pid"), "1\n").unwrap();
+    let server = Server::start();
+    let output = place.start(&place.transport(server.port, ""));
+    assert_eq!(output.status.code(), Some(0), "{}", text(&output.stderr));
+    Background::of(place.path("run/irc.pid")).stop();
+}
+
+#[test]
+fn in_the_background_a_failure_is_told_by_the_command() {
+    let place = Place::new();
+    let config = place.transport(5347, "");
+    fs::create_dir_all(place.path("lib/database.sql")).unwrap();
+    let output = place.start(&config);
+    assert_eq!(output.status.code(), Some(78));
+    let said = text(&output.stderr);
+    assert!(said.contains("The transport did not start: The database "), "{said}");
+    assert!(!place.path("run/irc.pid").exists());
+}
+
+#[test]
+fn root_is_given_up() {
+    // Only root has something to give up.
+    if !geteuid().is_root() {
+        return;
+    }
+    let place = Place::new();
+    let server = Server::start();
+    let nobody = User::from_name("nobody").unwrap().unwrap();
+    let config = place.transport(server.port, "user=nobody");
+    chown(&config, Some(nobody.uid.as_raw()), None).unwrap();
+    let output = place.start(&config);
+    assert_eq!(output.status.code(), Some(0), "{}", text(&output.stderr));
+    let transport = Background::of(place.path("run/irc.pid"));
+    let (uid, gid) = (nobody.uid, nobody.gid);
+    assert_eq!(transport.says("status", "Uid:"), format!("Uid: {uid} {uid} {uid} {uid}"));
+    assert_eq!(transport.says("status", "Gid:"), format!("Gid: {gid} {gid} {gid} {gid}"));
+    assert_eq!(transport.says("status", "CapEff:"), "CapEff: 0000000000000000");
+    assert_eq!(fs::metadata(place.path("lib")).unwrap().uid(), uid.as_raw());
+    transport.stop();
+    assert!(!place.path("run/irc.pid").exists());
+}
+
+#[test]
+fn a_database_of_somebody_else_is_not_permitted() {
+    // Root may open everything.
+    if !geteuid().is_root() {
+        return;
+    }
+    let place = Place::new();
+    let config = place.transport(5347, "user=nobody");
+    let nobody = User::from_name("nobody").unwrap().unwrap();
+    fs::create_dir(place.path("lib")).unwrap();
+    chown(place.path("lib"), Some(nobody.uid.as_raw()), None).unwrap();
+    fs::write(place.path("lib/database.sql"), "").unwrap();
+    fs::set_permissions(place.path("lib/database.sql"), fs::Permissions::from_mode(0o600)).unwrap();
+    let output = place.spectrum2(&["-n", config.to_str().unwrap()]);
+    assert_eq!(output.status.code(), Some(77));
+    let why = format!(
+        "database.sql (of uid 0, mode 600) cannot be opened: permission denied for uid {}.",
+        nobody.uid
+    );
+    assert!(text(&output.stderr).contains(&why), "{}", text(&output.stderr));
+}
+
+#[test]
+fn a_user_who_does_not_exist_is_named() {
+    let place = Place::new();
+    let output = place.spectrum2(&["-n", place.transport(5347, "user=no-such-montague").to_str().unwrap()]);
+    assert_eq!(output.status.code(), Some(78));
+    assert!(text(&output.stderr).contains("service.user=no-such-montague does not exist"));
+}
+
+#[test]
+fn backends_get_a_file_without_secrets() {
+    let place = Place::new();
+    let config = place.transport(5347, "");
+    let copy = place.path("copy.cfg");
+    let output =
+        place.spectrum2(&["backend-config", config.to_str().unwrap(), "--output", copy.to_str().unwrap()]);
+    assert_eq!(output.status.code(), Some(0), "{}", text(&output.stderr));
+    let copy = fs::read_to_string(copy).unwrap();
+    assert!(copy.contains("protocol=prpl-irc") && !copy.contains("m0ntague"), "{copy}");
+}
