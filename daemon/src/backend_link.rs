@@ -567,6 +567,25 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
+    async fn the_end_does_not_wait_for_news_that_nobody_takes() {
+        LocalSet::new()
+            .run_until(async {
+                let launcher = FakeLauncher::new();
+                let (mut links, _input, mut backend) = opened(&launcher).await;
+                for _ in 0..QUEUE {
+                    backend.send(&Frame::Pong).await;
+                    // Long enough to be read as a chunk of its own: the clock moves when all is quiet.
+                    sleep(Duration::from_millis(1)).await;
+                }
+                drop(backend);
+                sleep(Duration::from_millis(1)).await;
+                let finished = timeout(Duration::from_secs(1), links.finish()).await;
+                assert!(finished.is_ok(), "the news that the backend is gone holds up the end");
+            })
+            .await;
+    }
+
+    #[tokio::test(start_paused = true)]
     async fn a_backend_that_does_not_take_its_last_frames_holds_nobody_up_for_long() {
         LocalSet::new()
             .run_until(async {
