@@ -7,6 +7,7 @@
 use std::borrow::Cow;
 
 use crate::element::{Element, Node};
+use crate::name;
 use crate::ns;
 
 /// The longest markup that is looked at, in bytes. Whatever is longer is sent as plain text only.
@@ -83,7 +84,8 @@ fn begin_line(text: &mut String, block: bool) {
 /// The `<body/>` for any text whatever.
 fn tree(markup: &str) -> Element {
     let mut builder = Builder { stack: vec![Element::new("body", ns::XHTML)], elements: 0 };
-    let mut rest = markup;
+    let markup: String = markup.chars().filter(|c| name::is_char(*c)).collect();
+    let mut rest = markup.as_str();
     while let Some((token, after)) = token(rest) {
         rest = match token {
             Token::Text(text) => {

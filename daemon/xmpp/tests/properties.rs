@@ -130,10 +130,7 @@ proptest! {
     #[test]
     fn any_stanza_can_be_refused(stream in streamish()) {
         for piece in pieces(stream.as_bytes(), usize::MAX).0 {
-            let element = match piece {
-                Piece::Stanza(element) | Piece::BadStanza { head: Some(element), .. } => element,
-                _ => continue,
-            };
+            let (Piece::Stanza(element) | Piece::BadStanza { head: Some(element), .. }) = piece else { continue };
             if let Some(reply) = refuse(&element, Condition::BadRequest) {
                 prop_assert!(Element::parse(&reply.to_xml()).is_ok());
             }
