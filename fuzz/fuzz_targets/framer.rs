@@ -6,7 +6,7 @@ use spectrum2_xmpp::framer::{Framer, Limits, Piece, StreamError};
 
 const HEADER: &[u8] =
     b"<stream:stream xmlns='jabber:component:accept' xmlns:stream='http://etherx.jabber.org/streams'>";
-const LIMITS: Limits = Limits { header: 300, stanza: 200, depth: 8, attributes: 8 };
+const LIMITS: Limits = Limits { header: 300, stanza: 200, depth: 8, attributes: 8, elements: 20 };
 
 fn pieces(stream: &[u8], size: usize) -> (Vec<Piece>, Option<StreamError>) {
     let mut framer = Framer::new(LIMITS);

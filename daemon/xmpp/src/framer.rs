@@ -19,15 +19,19 @@ pub struct Limits {
     pub depth: usize,
     /// The most attributes on one element.
     pub attributes: usize,
+    /// The most elements in a stanza: a small one, such as `<a/>`, takes some 25 times its length in memory.
+    pub elements: usize,
 }
 
 impl Limits {
     /// For a component's link to its server, which sends whole rosters and vCards.
-    pub const COMPONENT: Self = Self { header: 4096, stanza: 4 << 20, depth: 64, attributes: 64 };
+    pub const COMPONENT: Self =
+        Self { header: 4096, stanza: 4 << 20, depth: 64, attributes: 64, elements: 50_000 };
     /// For a client that has logged in; RFC 6120 §13.12 lets a server choose any limit from 10,000 bytes.
-    pub const CLIENT: Self = Self { header: 4096, stanza: 256 << 10, depth: 64, attributes: 64 };
+    pub const CLIENT: Self =
+        Self { header: 4096, stanza: 256 << 10, depth: 64, attributes: 64, elements: 5_000 };
     /// For a client that has not logged in yet.
-    pub const STRANGER: Self = Self { header: 4096, stanza: 10_000, depth: 8, attributes: 16 };
+    pub const STRANGER: Self = Self { header: 4096, stanza: 10_000, depth: 8, attributes: 16, elements: 100 };
 }
 
 /// One part of a stream.
@@ -155,6 +159,9 @@ enum Markup {
     End,
 }
 
+/// What the buffer may keep for reads to come, in bytes.
+const USUAL_CAPACITY: usize = 64 << 10;
+
 const CDATA: &[u8] = b"<![CDATA[";
 
 impl Framer {
@@ -264,7 +271,7 @@ impl Framer {
     /// Skips white space between stanzas, which keeps links alive (RFC 6120 §4.6.1).
     fn skip_space(&mut self) -> Result<(), StreamError> {
         let rest = self.buffer.get(self.start..).unwrap_or_default();
-        let blank = rest.iter().take_while(|byte| byte.is_ascii_whitespace()).count();
+        let blank = rest.iter().take_while(|byte| matches!(byte, b' ' | b'\t' | b'\r' | b'\n')).count();
         if blank > 0 {
             self.may_declare = false;
         }
@@ -363,6 +370,8 @@ impl Framer {
             self.buffer.drain(..self.start);
             self.scanned -= self.start;
             self.start = 0;
+            // One large stanza must not cost its size for ever.
+            self.buffer.shrink_to(USUAL_CAPACITY);
         }
     }
 
@@ -448,7 +457,8 @@ impl Framer {
     }
 
     fn bounds(&self) -> Bounds {
-        Bounds { depth: self.limits.depth, attributes: self.limits.attributes }
+        let Limits { depth, attributes, elements, .. } = self.limits;
+        Bounds { depth, attributes, elements }
     }
 
     fn begin_next(&mut self) {
@@ -616,13 +626,18 @@ mod tests {
 
     #[test]
     fn the_limits_themselves_are_allowed() {
-        let limits = Limits { stanza: 30, depth: 3, attributes: 2, ..Limits::CLIENT };
+        let limits = Limits { stanza: 30, depth: 3, attributes: 2, elements: 4, ..Limits::CLIENT };
         let read = |content: &str| read_within(content.as_bytes(), limits).0.remove(0);
         assert!(matches!(read("<a b='1' c='2'><b><c/></b></a>"), Piece::Stanza(_)));
         assert!(matches!(read("<a b='1' c='23'><b><c/></b></a>"), Piece::TooLarge { .. }));
         assert!(matches!(
             read("<a><b><c><d/></c></b></a>"),
             Piece::BadStanza { cause: XmlError::TooDeep, .. }
+        ));
+        assert!(matches!(read("<a><b/><b/><b/></a>"), Piece::Stanza(_)));
+        assert!(matches!(
+            read("<a><b/><b/><b/><b/></a>"),
+            Piece::BadStanza { head: Some(_), cause: XmlError::TooManyElements }
         ));
         assert!(matches!(
             read("<a b='' c='' d=''/>"),

@@ -64,6 +64,9 @@ pub enum XmlError {
     /// More attributes on one element than allowed.
     #[error("An element has too many attributes")]
     TooManyAttributes,
+    /// More elements than allowed.
+    #[error("There are too many elements")]
+    TooManyElements,
 }
 
 /// Bounds of a tree.
@@ -71,9 +74,10 @@ pub enum XmlError {
 pub(crate) struct Bounds {
     pub depth: usize,
     pub attributes: usize,
+    pub elements: usize,
 }
 
-const BOUNDS_ALONE: Bounds = Bounds { depth: 256, attributes: 256 };
+const BOUNDS_ALONE: Bounds = Bounds { depth: 256, attributes: 256, elements: 100_000 };
 
 /// Prefixes and what they stand for, innermost last; the default namespace has an empty prefix.
 pub(crate) type Bindings = Vec<(String, Atom)>;
@@ -158,17 +162,21 @@ impl Builder<'_> {
         let mut reader = Reader::from_str(xml);
         let mut stack: Vec<Open> = Vec::new();
         let mut root: Option<Element> = None;
+        let mut elements = 0;
         loop {
-            match reader.read_event().map_err(cause)? {
+            let event = reader.read_event().map_err(cause)?;
+            if matches!(event, Event::Start(_) | Event::Empty(_)) {
+                elements += 1;
+                self.may_open(&stack, root.is_some(), elements)?;
+            }
+            match event {
                 Event::Start(tag) => {
                     let outer_bindings = self.bindings.len();
-                    self.may_open(&stack, root.is_some())?;
                     let element = self.open(tag.name().0, tag.attributes_raw())?;
                     stack.push(Open { element, outer_bindings });
                 }
                 Event::Empty(tag) => {
                     let outer_bindings = self.bindings.len();
-                    self.may_open(&stack, root.is_some())?;
                     let element = self.open(tag.name().0, tag.attributes_raw())?;
                     self.bindings.truncate(outer_bindings);
                     close(element, &mut stack, &mut root);
@@ -208,10 +216,11 @@ impl Builder<'_> {
         }
     }
 
-    fn may_open(&self, stack: &[Open], has_root: bool) -> Result<(), XmlError> {
+    fn may_open(&self, stack: &[Open], has_root: bool, elements: usize) -> Result<(), XmlError> {
         match stack.len() {
             0 if has_root => Err(XmlError::NotOneElement),
             depth if depth >= self.bounds.depth => Err(XmlError::TooDeep),
+            _ if elements > self.bounds.elements => Err(XmlError::TooManyElements),
             _ => Ok(()),
         }
     }
@@ -231,17 +240,19 @@ impl Builder<'_> {
             }
             let value = attribute_value(raw)?;
             match qname.split_once(':') {
-                None if qname == "xmlns" => self.declare(own_bindings, "", value)?,
+                None if qname == "xmlns" => self.declare(own_bindings, "", &value)?,
                 None => {
                     if !name::is_local(qname) {
                         return Err(XmlError::BadName);
                     }
-                    add(&mut attributes, Atom::from_text(qname), value)?;
+                    add(&mut attributes, Atom::from_text(qname), value.into_owned())?;
                 }
                 Some((_, local)) if !name::is_local(local) => return Err(XmlError::BadName),
-                Some(("xmlns", prefix)) => self.declare(own_bindings, prefix, value)?,
-                Some(("xml", _)) => add(&mut attributes, Atom::from_text(qname), value)?,
-                Some((prefix, local)) => prefixed.push((prefix.to_owned(), local.to_owned(), value)),
+                Some(("xmlns", prefix)) => self.declare(own_bindings, prefix, &value)?,
+                Some(("xml", _)) => add(&mut attributes, Atom::from_text(qname), value.into_owned())?,
+                Some((prefix, local)) => {
+                    prefixed.push((prefix.to_owned(), local.to_owned(), value.into_owned()));
+                }
             }
         }
         for (prefix, local, value) in prefixed {
@@ -261,8 +272,8 @@ impl Builder<'_> {
     }
 
     /// Namespaces in XML 1.0 §2.2, §3.
-    fn declare(&mut self, own_bindings: usize, prefix: &str, ns: String) -> Result<(), XmlError> {
-        let reserved = matches!(&*ns, ns::XML | ns::XMLNS);
+    fn declare(&mut self, own_bindings: usize, prefix: &str, ns: &str) -> Result<(), XmlError> {
+        let reserved = matches!(ns, ns::XML | ns::XMLNS);
         match prefix {
             "xml" if ns == ns::XML => return Ok(()),
             "xml" | "xmlns" => return Err(XmlError::BadNamespace),
@@ -272,7 +283,8 @@ impl Builder<'_> {
         if self.bindings.iter().skip(own_bindings).any(|(known, _)| known == prefix) {
             return Err(XmlError::DuplicateAttribute);
         }
-        let ns = if self.on_stream && ns == ns::COMPONENT { Atom::from(ns::CLIENT) } else { Atom::from(ns) };
+        let ns =
+            if self.on_stream && ns == ns::COMPONENT { Atom::from(ns::CLIENT) } else { Atom::from_text(ns) };
         self.bindings.push((prefix.to_owned(), ns));
         Ok(())
     }
@@ -345,10 +357,10 @@ impl<'t> AttributeScanner<'t> {
 }
 
 /// XML 1.0 §3.3.3: references are resolved and white space becomes blanks.
-fn attribute_value(raw: &str) -> Result<String, XmlError> {
+fn attribute_value(raw: &str) -> Result<Cow<'_, str>, XmlError> {
     let plain = |byte: u8| byte >= b' ' && !matches!(byte, b'<' | b'&' | 0xEF);
     if raw.bytes().all(plain) {
-        return Ok(raw.to_owned());
+        return Ok(Cow::Borrowed(raw));
     }
     if raw.contains('<') {
         return Err(XmlError::BadAttribute);
@@ -366,7 +378,7 @@ fn attribute_value(raw: &str) -> Result<String, XmlError> {
         rest = after;
     }
     value.push_str(rest);
-    Ok(value)
+    Ok(Cow::Owned(value))
 }
 
 /// XML 1.0 §4.1, §4.6: character references and the five predefined entities.
