@@ -1,5 +1,557 @@
 //! The core: XMPP on one side, backends on the other, no I/O.
+//!
+//! [`Gateway::handle`] takes an [`Event`] and gives [`Action`]s; time, randomness and all answers come in as events.
+//! Each [`User`] owns everything about one XMPP user, and nothing else changes it. What users share — backends,
+//! timers, requests under way — is in the [`Context`]. All of it can be written down (serde).
 
+mod contact;
+mod context;
+mod disco;
 mod event;
+mod frame;
+mod iq;
+mod message;
+mod pool;
+mod presence;
+mod registration;
+mod roster;
+mod session;
+mod subscription;
+mod timer;
+mod user;
+mod vcard;
 
+#[cfg(test)]
+mod tests;
+
+use std::collections::HashMap;
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+use jid::{BareJid, Jid};
+use regex::Regex;
+use serde::{Deserialize, Serialize};
+use spectrum2_backend_protocol::Frame;
+use spectrum2_config::Config;
+use spectrum2_xmpp::stanza::{Condition, ErrorType, Kind, Stanza};
+use spectrum2_xmpp::{Element, ns};
+use tracing::{error, info, warn};
+
+pub use context::Counters;
+use context::{Context, Pending, Privileges, Query};
 pub use event::{Action, Event, Link, Time, Token};
+use pool::Stage;
+use session::Session;
+use timer::Timer;
+use user::User;
+
+use crate::status::Status;
+use crate::storage::{self, Answer, Request};
+
+/// Backends are asked for a sign of life this often; Spectrum 2's own take silence of more than 60 s for the end.
+const PING: u64 = 20_000;
+/// A backend that connected must have said so.
+const HANDSHAKE: u64 = 30_000;
+/// Users who were logged in before the restart are asked this far apart.
+const BRING_BACK: u64 = 50;
+/// Stanzas of one user that wait for storage.
+const EARLY: usize = 50;
+/// Strangers who are remembered for a minute besides `service.max_users` registered users.
+const STRANGERS: usize = 1_000;
+/// Longest pause between attempts to get a backend.
+const SPAWN_PAUSE: u64 = 60_000;
+
+/// Why a gateway cannot be made of a configuration.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Error {
+    /// `service.jid` is no JID that a gateway can have.
+    #[error("service.jid {0:?} is not a domain; use something like irc.example.org")]
+    Jid(String),
+    /// `registration.allowed_usernames` is no regular expression.
+    #[error("registration.allowed_usernames is not a regular expression: {0}")]
+    Usernames(String),
+}
+
+/// The state machine between XMPP and the backends.
+#[derive(Serialize, Deserialize)]
+pub struct Gateway {
+    users: HashMap<BareJid, User>,
+    cx: Context,
+    /// Users to be asked whether they are on line.
+    to_bring_back: VecDeque<BareJid>,
+    started: bool,
+    stopped: bool,
+}
+
+impl Gateway {
+    /// A gateway that knows nobody yet. `seed` makes its stanza ids and pauses differ from those of earlier lives.
+    ///
+    /// # Errors
+    /// If the configuration has no usable JID or pattern.
+    pub fn new(config: Arc<Config>, now: Time, seed: u64) -> Result<Self, Error> {
+        let jid: BareJid = config.service.jid.parse().map_err(|_| Error::Jid(config.service.jid.clone()))?;
+        if jid.node().is_some() {
+            return Err(Error::Jid(config.service.jid.clone()));
+        }
+        let allowed = &config.registration.allowed_usernames;
+        // Spectrum 2 matches the whole name.
+        let allowed = (!allowed.is_empty()).then(|| Regex::new(&format!("^(?:{allowed})$"))).transpose();
+        let allowed = allowed.map_err(|error| Error::Usernames(error.to_string()))?;
+        let mut cx = Context::new(config, jid, allowed, now, seed);
+        cx.timers.set(Timer::Ping, now.after(PING));
+        cx.timers.set(Timer::Spawn, now);
+        Ok(Self { users: HashMap::new(), cx, to_bring_back: VecDeque::new(), started: false, stopped: false })
+    }
+
+    /// When [`Event::Tick`] is wanted.
+    pub fn deadline(&self) -> Option<Time> {
+        self.cx.timers.next()
+    }
+
+    /// Whether frames of backends may come. Not while there is nowhere to put what they lead to.
+    pub fn accepts_frames(&self) -> bool {
+        self.cx.accepts_frames()
+    }
+
+    /// How things stand.
+    pub fn status(&self) -> Status {
+        let count =
+            |which: fn(&Session) -> bool| self.users.values().filter(|user| which(&user.session)).count();
+        Status {
+            online: count(|session| matches!(session, Session::Online(_))),
+            connecting: count(|session| matches!(session, Session::Waiting | Session::LoggingIn(_))),
+            backends: self.cx.pool.iter().filter(|(_, backend)| !backend.users.is_empty()).count(),
+            problem: self.cx.problem.clone(),
+        }
+    }
+
+    /// Running totals.
+    pub fn counters(&self) -> Counters {
+        self.cx.counters
+    }
+
+    /// Takes what happened and appends what is to be done.
+    pub fn handle(&mut self, now: Time, event: Event, out: &mut Vec<Action>) {
+        self.cx.now = now;
+        match event {
+            Event::XmppUp => self.xmpp_up(),
+            Event::XmppDown => self.xmpp_down(),
+            Event::Stanza(element) => self.stanza(element),
+            Event::BackendUp(link) => self.backend_up(link),
+            Event::Frame(link, frame) => self.frame(link, frame),
+            Event::BackendBusy(link) => self.backend_busy(link, true),
+            Event::BackendReady(link) => self.backend_busy(link, false),
+            Event::BackendDown(link, reason) => self.backend_down(link, &reason),
+            Event::Stored(token, answer) => self.stored(token, answer),
+            Event::Tick => {}
+            Event::Stop => self.stop(),
+        }
+        while let Some(timer) = self.cx.timers.pop(now) {
+            self.timer(timer);
+        }
+        if self.cx.stopping && !self.cx.storage_busy() && !std::mem::replace(&mut self.stopped, true) {
+            self.cx.out.push(Action::Stopped);
+        }
+        out.append(&mut self.cx.out);
+    }
+
+    fn xmpp_up(&mut self) {
+        self.cx.up = true;
+        for user in self.users.values_mut() {
+            user.link_is_back(&mut self.cx);
+        }
+        self.cx.flush_outbox();
+        if !self.started {
+            self.started = true;
+            let request = if self.cx.config.service.reconnect_all_users {
+                Request::AllUsers
+            } else {
+                Request::OnlineUsers
+            };
+            self.cx.ask(request, Pending::OnlineUsers);
+        }
+    }
+
+    fn xmpp_down(&mut self) {
+        self.cx.up = false;
+        self.cx.privileges.clear();
+        for (user, from, query) in self.cx.expired_queries(true) {
+            self.answered(&user, &from, query, None);
+        }
+    }
+
+    /// A stanza from the XMPP server.
+    fn stanza(&mut self, element: Element) {
+        let stanza = match Stanza::read(element) {
+            Ok(stanza) => stanza,
+            Err(malformed) => {
+                if let Some(reply) = malformed.reply().filter(|_| self.is_ours(&malformed.element)) {
+                    self.cx.send(reply);
+                }
+                return;
+            }
+        };
+        let (Some(from), Some(to)) = (&stanza.from, &stanza.to) else {
+            warn!("a stanza without address came from the XMPP server and is ignored");
+            return;
+        };
+        if to.domain() != self.cx.jid.domain() {
+            self.misrouted(&stanza.element, to);
+            return;
+        }
+        if from.domain() == self.cx.jid.domain() {
+            // Only a loop can have made it.
+            return;
+        }
+        let node = to.node().map(|node| node.to_string());
+        let from = from.clone();
+        match stanza.kind {
+            Kind::Iq => self.iq(&from, node.as_deref(), stanza.element),
+            Kind::Presence => self.for_user(&from.to_bare(), stanza.element),
+            Kind::Message if stanza.is_error() => self.message_error(&stanza.element),
+            Kind::Message if node.is_none() => self.gateway_message(&from, &stanza.element),
+            Kind::Message => self.for_user(&from.to_bare(), stanza.element),
+        }
+    }
+
+    fn is_ours(&self, element: &Element) -> bool {
+        let to = element.attr("to").and_then(|to| to.parse::<Jid>().ok());
+        to.is_some_and(|to| to.domain() == self.cx.jid.domain())
+    }
+
+    /// Some servers send stanzas for one component to another. They may hold what is not for us: a password.
+    fn misrouted(&mut self, element: &Element, to: &Jid) {
+        warn!(
+            to = %to.domain(), ours = %self.cx.jid,
+            "the XMPP server sent us a stanza for another domain, which is refused: give each component a port of its own"
+        );
+        let mut ours = element.clone();
+        ours.set_attr("to", self.cx.jid.as_str());
+        self.cx.refuse(
+            &ours,
+            ErrorType::Cancel,
+            Condition::ItemNotFound,
+            "The XMPP server sent this to the wrong gateway",
+        );
+    }
+
+    fn iq(&mut self, from: &Jid, node: Option<&str>, iq: Element) {
+        match iq.attr("type") {
+            Some("get" | "set") => {
+                if !iq::answer_stranger(&mut self.cx, &iq, node) {
+                    self.for_user(&from.to_bare(), iq);
+                }
+            }
+            _ => {
+                let query = iq.attr("id").and_then(|id| self.cx.take_query(id, Some(from)));
+                if let Some((user, query)) = query {
+                    self.answered(&user, from, query, Some(&iq));
+                }
+            }
+        }
+    }
+
+    fn answered(&mut self, user: &BareJid, from: &Jid, query: Query, answer: Option<&Element>) {
+        if let Some(user) = self.users.get_mut(user) {
+            user.answered(&mut self.cx, from, query, answer);
+        }
+    }
+
+    /// What we sent could not be delivered: there is nothing better to be done about it than to know.
+    fn message_error(&self, message: &Element) {
+        let condition =
+            message.find_same("error").and_then(|e| e.elements().next()).map_or("", Element::name);
+        info!(from = message.attr("from"), condition, "a message of ours came back");
+    }
+
+    /// A message to the gateway itself: from the server, about privileges; else it is for nobody.
+    fn gateway_message(&mut self, from: &Jid, message: &Element) {
+        let privilege = message.elements().find(|child| child.name() == "privilege");
+        if from.node().is_none()
+            && let Some(privilege) = privilege
+        {
+            self.privileges(from, privilege);
+            return;
+        }
+        if message.find_same("body").is_some() {
+            let text = "This is a gateway; write to your contacts on the other network, not to it";
+            self.cx.refuse(message, ErrorType::Cancel, Condition::ServiceUnavailable, text);
+        }
+    }
+
+    /// XEP-0356 §3: what the server of these users lets us do.
+    fn privileges(&mut self, from: &Jid, privilege: &Element) {
+        if !matches!(privilege.ns(), ns::PRIVILEGE_1 | ns::PRIVILEGE_2) {
+            return;
+        }
+        let granted = |access: &str, types: &[&str]| {
+            privilege.elements().any(|perm| {
+                perm.name() == "perm"
+                    && perm.attr("access") == Some(access)
+                    && perm.attr("type").is_some_and(|kind| types.contains(&kind))
+            })
+        };
+        let privileges = Privileges {
+            namespace: privilege.ns().to_owned(),
+            roster: granted("roster", &["both"]),
+            message: granted("message", &["outgoing"]),
+        };
+        info!(domain = %from.domain(), roster = privileges.roster, message = privileges.message, "the XMPP server grants privileges");
+        // A server that speaks both namespaces tells of the same rights twice: the newer one counts.
+        let known = self.cx.privileges.entry(from.domain().to_string()).or_default();
+        if known.namespace != ns::PRIVILEGE_2 || privileges.namespace == ns::PRIVILEGE_2 {
+            *known = privileges;
+        }
+    }
+
+    /// A stanza that needs what is known of its sender. Storage is asked first if he is not at hand.
+    fn for_user(&mut self, jid: &BareJid, stanza: Element) {
+        if !self.users.contains_key(jid) && !self.make_user(jid, &stanza) {
+            return;
+        }
+        let Some(user) = self.users.get_mut(jid) else { return };
+        match &mut user.early {
+            Some(early) if early.len() < EARLY => early.push_back(stanza),
+            Some(_) => {
+                self.cx.refuse(
+                    &stanza,
+                    ErrorType::Wait,
+                    Condition::ResourceConstraint,
+                    "The gateway is busy",
+                );
+            }
+            None => user.stanza(&mut self.cx, &stanza),
+        }
+    }
+
+    /// Makes room for a user, and asks storage for him.
+    fn make_user(&mut self, jid: &BareJid, stanza: &Element) -> bool {
+        let limit = usize::try_from(self.cx.config.service.max_users).unwrap_or(usize::MAX);
+        if self.users.len() >= limit.saturating_add(STRANGERS) {
+            self.cx.refuse(
+                stanza,
+                ErrorType::Wait,
+                Condition::ResourceConstraint,
+                "The gateway has as many users as it can serve",
+            );
+            return false;
+        }
+        self.users.insert(jid.clone(), User::new(jid.clone()));
+        self.cx.ask(Request::LoadUser(jid.clone()), Pending::Load(jid.clone()));
+        true
+    }
+
+    /// Storage has answered.
+    fn stored(&mut self, token: Token, answer: Result<Answer, storage::Error>) {
+        let Some(pending) = self.cx.take_pending(token) else { return };
+        match (pending, answer) {
+            (Pending::Load(jid), answer) => self.user_loaded(&jid, answer),
+            (Pending::OnlineUsers, Ok(Answer::Jids(jids))) => {
+                self.to_bring_back = jids.into();
+                self.cx.timers.set(Timer::BringBack, self.cx.now);
+            }
+            (Pending::Register(jid, iq, mut registration), Ok(Answer::Id(id))) => {
+                registration.id = id;
+                self.with(&jid, |user, cx| user.registered(cx, iq.as_ref(), *registration));
+            }
+            (Pending::NameTaken(jid, iq, registration), Ok(Answer::Taken(taken))) => {
+                self.with(&jid, |user, cx| user.name_checked(cx, iq, *registration, taken));
+            }
+            (Pending::Unregister(jid, iq), Ok(_)) => {
+                self.with(&jid, |user, cx| user.unregistered(cx, iq.as_ref()));
+            }
+            (
+                Pending::Register(_, iq, _) | Pending::NameTaken(_, iq, _) | Pending::Unregister(_, iq),
+                Err(error),
+            ) => {
+                error!(%error, "a registration could not be stored");
+                if let Some(iq) = iq {
+                    let text = "The gateway cannot store it now; try again later";
+                    self.cx.refuse(&iq, ErrorType::Wait, Condition::InternalServerError, text);
+                }
+            }
+            (Pending::OnlineUsers, Err(error)) => {
+                error!(%error, "who was online before the restart could not be read");
+            }
+            (Pending::Write(what), Err(error)) => error!(%error, what, "could not be stored"),
+            (Pending::Write(_), Ok(_)) => {}
+            (_, Ok(_)) => {
+                error!("storage answered something else than was asked");
+            }
+        }
+    }
+
+    fn with(&mut self, jid: &BareJid, act: impl FnOnce(&mut User, &mut Context)) {
+        if let Some(user) = self.users.get_mut(jid) {
+            act(user, &mut self.cx);
+        }
+    }
+
+    fn user_loaded(&mut self, jid: &BareJid, answer: Result<Answer, storage::Error>) {
+        let Some(user) = self.users.get_mut(jid) else { return };
+        match answer {
+            Ok(Answer::User(stored)) => {
+                let early = user.loaded(stored.map(|stored| *stored));
+                for stanza in early {
+                    user.stanza(&mut self.cx, &stanza);
+                }
+                if user.session == Session::Offline {
+                    user.forget_later(&mut self.cx);
+                }
+            }
+            answer => {
+                let error = answer
+                    .err()
+                    .map_or_else(|| "no user in the answer".to_owned(), |error| error.to_string());
+                error!(user = %jid, error, "a user could not be loaded");
+                let early = self.users.remove(jid).and_then(|user| user.early).unwrap_or_default();
+                for stanza in early {
+                    let text = "The gateway cannot read its database now; try again later";
+                    self.cx.refuse(&stanza, ErrorType::Wait, Condition::InternalServerError, text);
+                }
+            }
+        }
+    }
+
+    fn timer(&mut self, timer: Timer) {
+        match timer {
+            Timer::Ping => self.ping_backends(),
+            Timer::Handshake(link) => self.handshake_late(link),
+            Timer::Spawn => self.serve_waiting(),
+            Timer::BringBack => self.bring_back(),
+            Timer::Requests => {
+                for (user, from, query) in self.cx.expired_queries(false) {
+                    self.answered(&user, &from, query, None);
+                }
+            }
+            Timer::Retry(jid) => self.with(&jid, |user, cx| {
+                user.retry(cx);
+                user.quarantine_over(cx);
+            }),
+            Timer::Login(jid) => self.with(&jid, User::login_timed_out),
+            Timer::Settle(jid) => self.with(&jid, User::settle),
+            Timer::Roster(jid) => self.with(&jid, User::roster_round),
+            Timer::Save(jid) => self.with(&jid, User::save_now),
+            Timer::VCards(jid) => self.with(&jid, User::expire_vcards),
+            Timer::Expire(jid) => self.with(&jid, User::bounce_old),
+            Timer::Reappear(jid) => self.with(&jid, User::drop_stale),
+            Timer::Forget(jid) => {
+                if self.users.get(&jid).is_some_and(User::forgettable) {
+                    self.users.remove(&jid);
+                }
+            }
+        }
+    }
+
+    /// Asks the next user who was logged in before the restart whether he is still there; his presence logs him in.
+    fn bring_back(&mut self) {
+        let Some(jid) = self.to_bring_back.pop_front() else { return };
+        let probe = presence::probe(&self.cx, &jid);
+        self.cx.send(probe);
+        if !self.to_bring_back.is_empty() {
+            self.cx.timers.set(Timer::BringBack, self.cx.now.after(BRING_BACK));
+        }
+    }
+
+    /// Everybody is told, backends and users; what must be kept is stored.
+    fn stop(&mut self) {
+        if std::mem::replace(&mut self.cx.stopping, true) {
+            return;
+        }
+        for user in self.users.values_mut().filter(|user| user.session != Session::Offline) {
+            user.log_out(&mut self.cx);
+        }
+        let links: Vec<Link> = self.cx.pool.iter().map(|(link, _)| link).collect();
+        for link in links {
+            if self.cx.pool.get(link).is_some_and(|backend| backend.stage != Stage::Opening) {
+                self.cx.frame(link, Frame::Exit);
+            }
+            self.cx.pool.remove(link);
+            self.cx.out.push(Action::CloseBackend(link));
+        }
+    }
+}
+
+impl User {
+    /// A stanza of this user, which is addressed to us.
+    fn stanza(&mut self, cx: &mut Context, stanza: &Element) {
+        let (Some(from), Some(to)) = (jid(stanza, "from"), jid(stanza, "to")) else { return };
+        let node = to.node().map(|node| node.to_string());
+        match (stanza.name(), node.as_deref()) {
+            ("iq", node) => self.request(cx, stanza, node),
+            ("message", Some(node)) => self.message(cx, node, stanza),
+            ("presence", Some(node)) => self.contact_presence(cx, node, &from, stanza),
+            ("presence", None) => self.gateway_presence(cx, &from, stanza),
+            _ => {}
+        }
+    }
+
+    /// Presence for the gateway itself.
+    fn gateway_presence(&mut self, cx: &mut Context, from: &Jid, stanza: &Element) {
+        let resource = presence::resource(from);
+        match (stanza.attr("type"), resource) {
+            (None, _) if self.registration.is_none() => self.auto_register(cx),
+            (None, resource) => self.available(cx, resource.unwrap_or_default(), stanza),
+            // An error is what is left of a client that went without a word.
+            (Some("unavailable" | "error"), resource) => self.unavailable(cx, resource),
+            (Some("probe"), _) => {
+                let state = self.state_stanza(cx, from.as_str(), None);
+                cx.send(state);
+            }
+            (Some("subscribe"), _) => {
+                let answer = if self.registration.is_some() { "subscribed" } else { "unsubscribed" };
+                cx.send(presence::typed(cx.jid.as_str(), self.jid.as_str(), answer));
+                if self.registration.is_some() {
+                    self.say_state(cx, None);
+                }
+            }
+            (Some("unsubscribe"), _) => {
+                cx.send(presence::typed(cx.jid.as_str(), self.jid.as_str(), "unsubscribed"));
+            }
+            _ => {}
+        }
+    }
+
+    /// Presence for a contact.
+    fn contact_presence(&mut self, cx: &mut Context, node: &str, from: &Jid, stanza: &Element) {
+        match stanza.attr("type") {
+            Some(kind @ ("subscribe" | "subscribed" | "unsubscribe" | "unsubscribed")) => {
+                self.subscription(cx, kind, node, stanza);
+            }
+            Some("probe") => self.contact_probed(cx, node, from.as_str()),
+            None if stanza.find("x", ns::MUC).is_some() => {
+                // XEP-0045 §7.2: an answer, so that the client does not wait for the room.
+                cx.refuse(
+                    stanza,
+                    ErrorType::Cancel,
+                    Condition::ServiceUnavailable,
+                    "There are no rooms here",
+                );
+            }
+            // Presence that servers send to each contact says nothing that the gateway was not told.
+            _ => {}
+        }
+    }
+}
+
+fn jid(stanza: &Element, attribute: &str) -> Option<Jid> {
+    stanza.attr(attribute)?.parse().ok()
+}
+
+impl crate::run::Core for Gateway {
+    fn handle(&mut self, now: Time, event: Event, out: &mut Vec<Action>) {
+        Self::handle(self, now, event, out);
+    }
+
+    fn deadline(&self) -> Option<Time> {
+        Self::deadline(self)
+    }
+
+    fn accepts_frames(&self) -> bool {
+        Self::accepts_frames(self)
+    }
+
+    fn status(&self) -> Status {
+        Self::status(self)
+    }
+}

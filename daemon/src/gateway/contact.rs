@@ -1,0 +1,186 @@
+//! A user's contacts on the legacy network, and how their names become JIDs.
+//!
+//! Names are compared without regard to letter case, as XMPP folds the local part of JIDs; the network gets the
+//! spelling that it used itself.
+
+use std::collections::HashMap;
+
+use serde::{Deserialize, Serialize};
+use spectrum2_backend_protocol::StatusType;
+use spectrum2_xmpp::xep_0106;
+
+use crate::storage::StoredContact;
+
+/// Bits of `buddies.flags` (Spectrum 2's numbers).
+pub mod flag {
+    /// The JID was made by XEP-0106 escaping rather than by `%` for `@`.
+    pub const ESCAPED: i32 = 2;
+    /// The user refused this contact's subscription: never ask again. Spectrum 2 calls it "ignore" and does not use it.
+    pub const DENIED: i32 = 4;
+    /// The contact is blocked on the network.
+    pub const BLOCKED: i32 = 8;
+}
+
+/// Whether the contact can be reached, as the network says.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Presence {
+    /// `None` while offline or unknown.
+    pub status: Option<StatusType>,
+    /// Status text; may be empty.
+    pub text: String,
+}
+
+/// A contact on the legacy network.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Contact {
+    /// What is stored of it.
+    pub stored: StoredContact,
+    /// Local part of its JID.
+    pub node: String,
+    /// Its presence.
+    pub presence: Presence,
+    /// The network (and not only the database or the user) has it on its list in this session.
+    pub reported: bool,
+    /// A subscription was asked for, or a roster item exchanged, in this session.
+    pub asked: bool,
+    /// Differs from what storage has.
+    pub dirty: bool,
+}
+
+impl Contact {
+    /// Makes a contact whose name can be a JID under the given scheme; `None` if it cannot be one.
+    pub fn new(stored: StoredContact) -> Option<Self> {
+        let node = xep_0106::legacy_name_to_node(&stored.legacy_name, stored.flags & flag::ESCAPED != 0)?;
+        Some(Self {
+            stored,
+            node: node.to_string(),
+            presence: Presence::default(),
+            reported: false,
+            asked: false,
+            dirty: false,
+        })
+    }
+
+    /// The user must not be asked (again) for a subscription to it.
+    pub fn settled(&self) -> bool {
+        self.stored.subscribed || self.asked || self.stored.flags & flag::DENIED != 0
+    }
+}
+
+/// All contacts of one user.
+#[derive(Debug, Default, Serialize, Deserialize)]
+pub struct Contacts {
+    /// By folded legacy name.
+    all: HashMap<String, Contact>,
+    /// Local part of the JID → folded legacy name.
+    nodes: HashMap<String, String>,
+}
+
+/// The form under which a legacy name is looked up.
+pub fn fold(name: &str) -> String {
+    name.to_lowercase()
+}
+
+impl Contacts {
+    /// Number of contacts.
+    pub fn len(&self) -> usize {
+        self.all.len()
+    }
+
+    /// All contacts, in no order.
+    pub fn iter(&self) -> impl Iterator<Item = &Contact> {
+        self.all.values()
+    }
+
+    /// All contacts, to be changed (but not their names).
+    pub fn iter_mut(&mut self) -> impl Iterator<Item = &mut Contact> {
+        self.all.values_mut()
+    }
+
+    /// The contact with this legacy name.
+    pub fn by_name(&mut self, name: &str) -> Option<&mut Contact> {
+        self.all.get_mut(&fold(name))
+    }
+
+    /// The contact whose JID has this local part.
+    pub fn by_node(&mut self, node: &str) -> Option<&mut Contact> {
+        self.all.get_mut(self.nodes.get(node)?)
+    }
+
+    /// Adds a contact, in place of one of the same name.
+    pub fn insert(&mut self, contact: Contact) -> &mut Contact {
+        let name = fold(&contact.stored.legacy_name);
+        self.nodes.insert(contact.node.clone(), name.clone());
+        // Two names may fold to one local part (STRASSE, straße): the later one has the JID.
+        self.all.entry(name).insert_entry(contact).into_mut()
+    }
+
+    /// Takes out the contact whose JID has this local part.
+    pub fn remove_node(&mut self, node: &str) -> Option<Contact> {
+        self.all.remove(&self.nodes.remove(node)?)
+    }
+
+    /// The legacy name that a local part stands for: the contact's own spelling, else what unescaping gives.
+    pub fn legacy_name(&self, node: &str) -> String {
+        match self.nodes.get(node).and_then(|name| self.all.get(name)) {
+            Some(contact) => contact.stored.legacy_name.clone(),
+            None => xep_0106::node_to_legacy_name(node),
+        }
+    }
+
+    /// The local part for a legacy name: the contact's own one, else what the scheme gives; `None` if it cannot be one.
+    pub fn node(&self, name: &str, escaping: bool) -> Option<String> {
+        match self.all.get(&fold(name)) {
+            Some(contact) => Some(contact.node.clone()),
+            None => xep_0106::legacy_name_to_node(name, escaping).map(|node| node.to_string()),
+        }
+    }
+
+    /// Forgets all presences, and that the network reported anything.
+    pub fn forget_session(&mut self) {
+        for contact in self.all.values_mut() {
+            contact.presence = Presence::default();
+            contact.reported = false;
+            contact.asked = false;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn stored(name: &str, flags: i32) -> StoredContact {
+        StoredContact {
+            legacy_name: name.into(),
+            alias: String::new(),
+            groups: vec![],
+            subscribed: false,
+            flags,
+            icon_hash: String::new(),
+        }
+    }
+
+    #[test]
+    fn both_schemes_lead_back_to_the_name() {
+        let mut contacts = Contacts::default();
+        contacts.insert(Contact::new(stored("Nurse@example.net", flag::ESCAPED)).expect("a valid name"));
+        contacts.insert(Contact::new(stored("50%Off@Example.net", 0)).expect("a valid name"));
+        assert_eq!(contacts.legacy_name(r"nurse\40example.net"), "Nurse@example.net");
+        assert_eq!(contacts.legacy_name("50%off%example.net"), "50%Off@Example.net");
+        assert_eq!(contacts.legacy_name("paris%example.net"), "paris@example.net");
+        assert_eq!(
+            contacts.by_name("NURSE@example.NET").map(|c| c.node.as_str()),
+            Some(r"nurse\40example.net")
+        );
+    }
+
+    #[test]
+    fn removed_contacts_are_gone_by_both_names() {
+        let mut contacts = Contacts::default();
+        contacts.insert(Contact::new(stored("nurse", 0)).expect("a valid name"));
+        assert!(contacts.remove_node("nurse").is_some());
+        assert!(contacts.by_name("nurse").is_none());
+        assert_eq!(contacts.len(), 0);
+    }
+}

@@ -1,0 +1,350 @@
+//! What all parts of the core share: the configuration, the way out, timers, requests under way.
+
+use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::sync::Arc;
+
+use jid::{BareJid, Jid};
+use regex::Regex;
+use serde::{Deserialize, Serialize};
+use spectrum2_backend_protocol::{Capabilities, Frame};
+use spectrum2_config::Config;
+use spectrum2_xmpp::stanza::{Condition, ErrorType, error_reply};
+use spectrum2_xmpp::{Element, ns};
+
+use super::disco::Hashes;
+use super::event::{Action, Link, Time, Token};
+use super::pool::{Limits, Pool};
+use super::timer::{Timer, Timers};
+use crate::storage;
+
+/// Messages kept while the XMPP link is down. Past it, frames of backends are not read any more.
+const OUTBOX: usize = 2_000;
+/// Requests to XMPP entities that may be under way.
+const REQUESTS: usize = 20_000;
+/// How long an XMPP entity has for an answer.
+const ANSWER: u64 = 30_000;
+/// Capabilities of client programs that are remembered (XEP-0115 §6.1).
+const CLIENTS: usize = 2_000;
+
+/// A request of ours to an XMPP entity.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Query {
+    /// What a client can do; its `node#ver`, where it told one.
+    Features(Option<String>),
+    /// A user's roster, where the server lets us read it (XEP-0356 §4.1, XEP-0321).
+    Roster,
+    /// The roster of a user who unregistered: our items in it are to go.
+    RosterToClear,
+    /// A roster item was set for this local part.
+    RosterSet(String),
+    /// A user's own vCard, for his avatar of this hash.
+    OwnVCard(String),
+}
+
+/// A request to storage that somebody waits for.
+#[derive(Debug, Serialize, Deserialize)]
+pub enum Pending {
+    /// The user is being loaded.
+    Load(BareJid),
+    /// A registration is being saved; the iq to be answered, and what is saved.
+    Register(BareJid, Option<Element>, Box<storage::Registration>),
+    /// Whether a legacy name is taken is being asked, before the registration is saved.
+    NameTaken(BareJid, Option<Element>, Box<storage::Registration>),
+    /// A registration is being removed; the iq to be answered.
+    Unregister(BareJid, Option<Element>),
+    /// Who was logged in before the restart.
+    OnlineUsers,
+    /// Nobody waits, but a failure is logged with these words.
+    Write(String),
+}
+
+/// What the XMPP server lets us do for its users (XEP-0356).
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Privileges {
+    /// Namespace in which it said so.
+    pub namespace: String,
+    /// Rosters may be read and written.
+    pub roster: bool,
+    /// Messages may be sent in the users' names.
+    pub message: bool,
+}
+
+/// Running totals, for those who watch.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Counters {
+    /// Messages that XMPP users sent.
+    pub from_xmpp: u64,
+    /// Messages that were sent to XMPP users.
+    pub to_xmpp: u64,
+    /// Backends that died with users on them.
+    pub crashed_backends: u64,
+}
+
+/// What all parts of the core share.
+#[derive(Serialize, Deserialize)]
+pub struct Context {
+    #[serde(skip)]
+    pub(super) config: Arc<Config>,
+    /// `registration.allowed_usernames`, which must match the whole name.
+    #[serde(skip)]
+    pub(super) allowed_usernames: Option<Regex>,
+    #[serde(skip)]
+    pub(super) out: Vec<Action>,
+    /// Our own JID.
+    pub(super) jid: BareJid,
+    pub(super) now: Time,
+    /// The XMPP link stands.
+    pub(super) up: bool,
+    /// The daemon is ending.
+    pub(super) stopping: bool,
+    pub(super) timers: Timers,
+    pub(super) pool: Pool,
+    /// What the backends can do, as far as any has said.
+    pub(super) capabilities: Capabilities,
+    pub(super) hashes: Hashes,
+    /// What keeps the transport from working, for the admin.
+    pub(super) problem: Option<String>,
+    pub(super) counters: Counters,
+    /// By domain of the users.
+    pub(super) privileges: HashMap<String, Privileges>,
+    /// By `node#ver`: whether the client takes roster item exchanges (XEP-0144).
+    pub(super) clients: HashMap<String, bool>,
+    outbox: VecDeque<Element>,
+    queries: HashMap<String, (BareJid, Jid, Query, Time)>,
+    pending: BTreeMap<Token, Pending>,
+    /// No login before this time.
+    next_login: Time,
+    last_token: u64,
+    last_id: u64,
+    /// Makes our stanza ids differ from those of earlier lives.
+    life: String,
+    random: u64,
+}
+
+impl Context {
+    pub(super) fn new(
+        config: Arc<Config>,
+        jid: BareJid,
+        allowed_usernames: Option<Regex>,
+        now: Time,
+        seed: u64,
+    ) -> Self {
+        let hashes = Hashes::compute(&config, &Capabilities::default());
+        Self {
+            config,
+            allowed_usernames,
+            out: Vec::new(),
+            jid,
+            now,
+            up: false,
+            stopping: false,
+            timers: Timers::default(),
+            pool: Pool::default(),
+            capabilities: Capabilities::default(),
+            hashes,
+            problem: None,
+            counters: Counters::default(),
+            privileges: HashMap::new(),
+            clients: HashMap::new(),
+            outbox: VecDeque::new(),
+            queries: HashMap::new(),
+            pending: BTreeMap::new(),
+            next_login: Time::default(),
+            last_token: 0,
+            last_id: 0,
+            life: format!("{:x}", seed & 0xffff_ffff),
+            random: seed | 1,
+        }
+    }
+
+    pub(super) fn limits(&self) -> Limits {
+        Limits {
+            users: usize::try_from(self.config.service.users_per_backend).unwrap_or(usize::MAX).max(1),
+            reuse: self.config.service.reuse_old_backends,
+        }
+    }
+
+    /// Puts the user on a backend, or in line for one (`service.login_delay` spaces logins).
+    pub(super) fn place(&mut self, user: &BareJid, solo: bool) -> Option<Link> {
+        let limits = self.limits();
+        if self.now < self.next_login {
+            self.pool.enqueue(user, solo);
+            self.timers.set(Timer::Spawn, self.next_login);
+            return None;
+        }
+        let link = self.pool.place(user, solo, limits);
+        match link {
+            Some(_) => self.next_login = self.now.after(self.login_delay()),
+            None => self.timers.set_once(Timer::Spawn, self.now),
+        }
+        link
+    }
+
+    /// The next user in line for whom there is a backend now.
+    pub(super) fn next_placed(&mut self) -> Option<(BareJid, Link)> {
+        if self.now < self.next_login {
+            self.timers.set(Timer::Spawn, self.next_login);
+            return None;
+        }
+        let placed = self.pool.next_placed(self.limits())?;
+        self.next_login = self.now.after(self.login_delay());
+        Some(placed)
+    }
+
+    fn login_delay(&self) -> u64 {
+        u64::from(self.config.service.login_delay) * 1_000
+    }
+
+    /// An id for a stanza of ours.
+    pub(super) fn id(&mut self) -> String {
+        self.last_id += 1;
+        format!("s{}-{}", self.life, self.last_id)
+    }
+
+    /// Whether [`Self::id`] made it.
+    pub(super) fn is_own_id(&self, id: &str) -> bool {
+        id.strip_prefix('s')
+            .and_then(|rest| rest.strip_prefix(&*self.life))
+            .is_some_and(|rest| rest.starts_with('-'))
+    }
+
+    /// A number that others cannot foresee well enough to profit: for jitter, not for secrets.
+    pub(super) fn random(&mut self, below: u64) -> u64 {
+        // xorshift64 (Marsaglia 2003).
+        self.random ^= self.random << 13;
+        self.random ^= self.random >> 7;
+        self.random ^= self.random << 17;
+        self.random % below.max(1)
+    }
+
+    /// `milliseconds`, up to a fifth more or less, so that many do not come at once.
+    pub(super) fn jitter(&mut self, milliseconds: u64) -> u64 {
+        milliseconds - milliseconds / 5 + self.random(milliseconds * 2 / 5 + 1)
+    }
+
+    /// Sends a stanza. While the link is down messages are kept; the rest is said anew when it stands again.
+    pub(super) fn send(&mut self, stanza: Element) {
+        if self.up {
+            self.out.push(Action::Stanza(stanza));
+        } else if stanza.name() == "message" && self.outbox.len() < OUTBOX * 2 {
+            self.outbox.push_back(stanza);
+        }
+    }
+
+    /// Whether frames of backends may come: not while what they lead to cannot be sent.
+    pub(super) fn accepts_frames(&self) -> bool {
+        self.outbox.len() < OUTBOX
+    }
+
+    /// Sends what was kept while the link was down.
+    pub(super) fn flush_outbox(&mut self) {
+        let kept = std::mem::take(&mut self.outbox);
+        self.out.extend(kept.into_iter().map(Action::Stanza));
+    }
+
+    /// Answers a stanza with an error, if it is one that may be answered.
+    pub(super) fn refuse(&mut self, stanza: &Element, kind: ErrorType, condition: Condition, text: &str) {
+        let text = (!text.is_empty()).then_some(text);
+        if let Some(reply) = error_reply(stanza, kind, condition, text) {
+            self.send(reply);
+        }
+    }
+
+    /// Sends a frame to a backend.
+    pub(super) fn frame(&mut self, link: Link, frame: Frame) {
+        self.out.push(Action::Frame(link, frame));
+    }
+
+    /// Asks storage, with somebody waiting for the answer.
+    pub(super) fn ask(&mut self, request: storage::Request, pending: Pending) {
+        self.last_token += 1;
+        let token = Token(self.last_token);
+        self.pending.insert(token, pending);
+        self.out.push(Action::Store(token, request));
+    }
+
+    /// Writes to storage; `what` says what was to be written, for the log.
+    pub(super) fn store(&mut self, request: storage::Request, what: impl Into<String>) {
+        self.ask(request, Pending::Write(what.into()));
+    }
+
+    pub(super) fn take_pending(&mut self, token: Token) -> Option<Pending> {
+        self.pending.remove(&token)
+    }
+
+    /// Whether storage still has work of ours.
+    pub(super) fn storage_busy(&self) -> bool {
+        !self.pending.is_empty()
+    }
+
+    /// Sends an iq of ours and remembers what it was about. Past the bound it is not sent: all of them are for comfort.
+    pub(super) fn query(&mut self, user: &BareJid, to: Jid, iq: Element, query: Query) {
+        let Some(id) = iq.attr("id").map(str::to_owned) else { return };
+        if !self.up || self.queries.len() >= REQUESTS {
+            return;
+        }
+        self.queries.insert(id, (user.clone(), to, query, self.now.after(ANSWER)));
+        self.timers.set_once(Timer::Requests, self.now.after(ANSWER));
+        self.send(iq);
+    }
+
+    /// What the iq with this id was about, if it was ours and this is whom it was sent to.
+    pub(super) fn take_query(&mut self, id: &str, from: Option<&Jid>) -> Option<(BareJid, Query)> {
+        let (_, to, ..) = self.queries.get(id)?;
+        if from != Some(to) {
+            return None;
+        }
+        self.queries.remove(id).map(|(user, _, query, _)| (user, query))
+    }
+
+    /// Gives up on queries whose time has come, or on all of them.
+    pub(super) fn expired_queries(&mut self, all: bool) -> Vec<(BareJid, Jid, Query)> {
+        let now = self.now;
+        let old = self.queries.extract_if(|_, (.., until)| all || *until <= now);
+        let old: Vec<_> = old.map(|(_, (user, to, query, _))| (user, to, query)).collect();
+        if let Some(next) = self.queries.values().map(|(.., until)| *until).min() {
+            self.timers.set(Timer::Requests, next);
+        }
+        old
+    }
+
+    /// Remembers what a client program can do.
+    pub(super) fn learn_client(&mut self, node_ver: String, exchange: bool) {
+        if self.clients.len() >= CLIENTS {
+            self.clients.clear();
+        }
+        self.clients.insert(node_ver, exchange);
+    }
+
+    /// What the server of this user lets us do.
+    pub(super) fn privileges_for(&self, user: &BareJid) -> Option<&Privileges> {
+        self.privileges.get(user.domain().as_str())
+    }
+
+    /// JID of a contact: `node` at our own domain, with the resource that all contacts have.
+    pub(super) fn contact_full(&self, node: &str) -> String {
+        format!("{node}@{}/bot", self.jid)
+    }
+
+    /// Bare JID of a contact.
+    pub(super) fn contact_bare(&self, node: &str) -> String {
+        format!("{node}@{}", self.jid)
+    }
+
+    /// Tells the user something, from the gateway.
+    pub(super) fn tell(&mut self, user: &BareJid, text: &str) {
+        let message = self.notice(user.as_str(), text);
+        self.send(message);
+    }
+
+    /// A message from the gateway.
+    pub(super) fn notice(&mut self, to: &str, text: &str) -> Element {
+        let id = self.id();
+        Element::new("message", ns::CLIENT)
+            .with("from", self.jid.as_str())
+            .with("to", to)
+            .with("type", "chat")
+            .with("id", id)
+            .child(Element::new("body", ns::CLIENT).text(text))
+    }
+}

@@ -1,0 +1,227 @@
+//! The backends' side: their life, and what they say.
+
+use jid::BareJid;
+use spectrum2_backend_protocol::{Capabilities, Extensions, Frame, Stats, extension};
+use tracing::{debug, error, info, warn};
+
+use super::context::Context;
+use super::disco;
+use super::event::{Action, Link};
+use super::pool::Stage;
+use super::timer::Timer;
+use super::{Gateway, HANDSHAKE, PING, SPAWN_PAUSE};
+
+impl Gateway {
+    /// Gives users who wait to backends, and asks for those that are missing.
+    pub(super) fn serve_waiting(&mut self) {
+        if self.cx.stopping {
+            return;
+        }
+        while let Some((jid, link)) = self.cx.next_placed() {
+            self.with(&jid, |user, cx| user.seated(cx, link));
+        }
+        for _ in 0..self.cx.pool.missing(self.cx.limits()) {
+            let link = self.cx.pool.open(self.cx.now);
+            self.cx.out.push(Action::OpenBackend(link));
+        }
+    }
+
+    /// A process stands behind the link. The daemon speaks first (Spectrum 2's protocol has no other greeting).
+    pub(super) fn backend_up(&mut self, link: Link) {
+        let Some(backend) = self.cx.pool.get_mut(link) else {
+            self.cx.out.push(Action::CloseBackend(link));
+            return;
+        };
+        backend.stage = Stage::Shaking;
+        self.cx.frame(link, Frame::Ping);
+        self.cx.timers.set(Timer::Handshake(link), self.cx.now.after(HANDSHAKE));
+    }
+
+    pub(super) fn backend_busy(&mut self, link: Link, busy: bool) {
+        if let Some(backend) = self.cx.pool.get_mut(link) {
+            backend.busy = busy;
+        }
+    }
+
+    /// It said nothing: it is given up.
+    pub(super) fn handshake_late(&mut self, link: Link) {
+        if self.cx.pool.get(link).is_some_and(|backend| backend.stage == Stage::Shaking) {
+            self.cx.out.push(Action::CloseBackend(link));
+            self.backend_down(link, "it did not answer the first ping");
+        }
+    }
+
+    /// The process, or the way to it, is gone. Its users are logged in again elsewhere.
+    pub(super) fn backend_down(&mut self, link: Link, reason: &str) {
+        self.cx.timers.cancel(&Timer::Handshake(link));
+        let Some(backend) = self.cx.pool.remove(link) else { return };
+        let solo = backend.users.len() == 1;
+        if backend.stage == Stage::Ready {
+            // A spare one that ends is no trouble, nor a sign of one.
+            if !backend.users.is_empty() {
+                warn!(
+                    pid = backend.pid,
+                    users = backend.users.len(),
+                    reason,
+                    "a backend is gone; its users are logged in again"
+                );
+                self.cx.counters.crashed_backends += 1;
+            }
+            for jid in &backend.users {
+                self.with(jid, |user, cx| user.backend_lost(cx, link, solo));
+            }
+            self.cx.timers.set_once(Timer::Spawn, self.cx.now.after(1_000));
+            return;
+        }
+        self.cx.pool.failures = self.cx.pool.failures.saturating_add(1);
+        let pause = (1_000_u64 << self.cx.pool.failures.min(6)).min(SPAWN_PAUSE);
+        warn!(reason, pause_s = pause / 1_000, "no backend could be started; trying again");
+        self.cx.problem = Some(format!("no backend can be started ({reason})"));
+        let pause = self.cx.jitter(pause);
+        self.cx.timers.set(Timer::Spawn, self.cx.now.after(pause));
+    }
+
+    /// Asks for signs of life, gives up the dead, closes those that nobody needs.
+    pub(super) fn ping_backends(&mut self) {
+        self.cx.timers.set(Timer::Ping, self.cx.now.after(PING));
+        let check = self.cx.pool.check(self.cx.limits(), self.cx.now);
+        for link in check.ping {
+            self.cx.frame(link, Frame::Ping);
+        }
+        for link in check.idle {
+            self.cx.pool.remove(link);
+            self.cx.frame(link, Frame::Exit);
+            self.cx.out.push(Action::CloseBackend(link));
+        }
+        for link in check.dead {
+            self.cx.out.push(Action::CloseBackend(link));
+            self.backend_down(link, "it does not answer pings");
+        }
+        self.cx.timers.set_once(Timer::Spawn, self.cx.now);
+    }
+
+    /// A frame from a backend.
+    pub(super) fn frame(&mut self, link: Link, frame: Frame) {
+        self.cx.pool.heard(link);
+        match frame {
+            Frame::Pong => self.pong(link),
+            Frame::BackendConfig(config) => self.backend_config(link, &config.config),
+            Frame::Stats(stats) => self.stats(link, &stats),
+            Frame::Problem(problem) => self.problem(&problem.text, problem.fatal == Some(true)),
+            frame => self.user_frame(link, frame),
+        }
+    }
+
+    /// The first one makes the backend usable.
+    fn pong(&mut self, link: Link) {
+        let Some(backend) = self.cx.pool.get_mut(link).filter(|backend| backend.stage == Stage::Shaking)
+        else {
+            return;
+        };
+        backend.stage = Stage::Ready;
+        self.cx.timers.cancel(&Timer::Handshake(link));
+        self.cx.pool.failures = 0;
+        self.cx.problem = None;
+        self.serve_waiting();
+    }
+
+    /// What the backend needs and can do.
+    fn backend_config(&mut self, link: Link, text: &str) {
+        let capabilities = Capabilities::parse(text);
+        let ours = [extension::ACK, extension::PROBLEM];
+        let names: Vec<String> =
+            ours.into_iter().filter(|name| capabilities.has_extension(name)).map(str::to_owned).collect();
+        if let Some(backend) = self.cx.pool.get_mut(link) {
+            backend.acknowledges = capabilities.has_extension(extension::ACK);
+        }
+        if !names.is_empty() {
+            self.cx.frame(link, Frame::Extensions(Extensions { names }));
+        }
+        self.cx.capabilities.merge(&capabilities);
+        self.cx.hashes = disco::Hashes::compute(&self.cx.config, &self.cx.capabilities);
+    }
+
+    fn stats(&mut self, link: Link, stats: &Stats) {
+        if let Some(backend) = self.cx.pool.get_mut(link) {
+            backend.pid = stats.id.parse().ok();
+            backend.memory = stats.res.try_into().unwrap_or(0);
+        }
+    }
+
+    /// The backend says why it cannot work.
+    fn problem(&mut self, text: &str, fatal: bool) {
+        error!(problem = text, "the backend cannot work");
+        self.cx.problem = Some(text.to_owned());
+        if fatal {
+            self.cx.out.push(Action::Misconfigured(text.to_owned()));
+        }
+    }
+
+    /// A frame about one user. It counts only if he is on this backend: one backend has no say over others' users.
+    fn user_frame(&mut self, link: Link, frame: Frame) {
+        let Some(name) = user_of(&frame) else {
+            debug!(frame = frame.name(), "a frame that only the daemon sends is ignored");
+            return;
+        };
+        let Some(user) = BareJid::new(name).ok().and_then(|jid| self.users.get_mut(&jid)) else { return };
+        if user.link() != Some(link) {
+            info!(
+                user = name,
+                frame = frame.name(),
+                "a frame for a user who is not on this backend is ignored"
+            );
+            return;
+        }
+        let cx = &mut self.cx;
+        match frame {
+            Frame::Connected(_) => user.connected(cx, link),
+            Frame::Disconnected(disconnected) => {
+                user.disconnected(cx, link, &disconnected);
+                cx.timers.set_once(Timer::Spawn, cx.now);
+            }
+            Frame::BuddyChanged(buddy) => user.buddy_changed(cx, &buddy),
+            Frame::BuddyRemoved(buddy) => user.buddy_removed(cx, &buddy),
+            Frame::ConvMessage(message) => user.network_message(cx, &message),
+            Frame::BuddyTyping(buddy) => user.network_chat_state(cx, &buddy, "composing"),
+            Frame::BuddyTyped(buddy) => user.network_chat_state(cx, &buddy, "paused"),
+            Frame::BuddyStoppedTyping(buddy) => user.network_chat_state(cx, &buddy, "active"),
+            Frame::AuthRequest(buddy) => user.auth_request(cx, &buddy),
+            Frame::Attention(message) => user.network_attention(cx, &message),
+            Frame::ConvMessageAck(message) => user.network_receipt(cx, &message),
+            Frame::VCard(vcard) => user.network_vcard(cx, vcard),
+            Frame::Result(result) => user.message_result(cx, &result),
+            other => debug!(frame = other.name(), "a frame without meaning here is ignored"),
+        }
+    }
+}
+
+/// Whom a frame of a backend is about.
+fn user_of(frame: &Frame) -> Option<&str> {
+    Some(match frame {
+        Frame::Connected(f) => &f.user,
+        Frame::Disconnected(f) => &f.user,
+        Frame::BuddyChanged(f)
+        | Frame::BuddyRemoved(f)
+        | Frame::BuddyTyping(f)
+        | Frame::BuddyTyped(f)
+        | Frame::BuddyStoppedTyping(f)
+        | Frame::AuthRequest(f) => &f.user_name,
+        Frame::ConvMessage(f)
+        | Frame::RoomSubjectChanged(f)
+        | Frame::Attention(f)
+        | Frame::ConvMessageAck(f) => &f.user_name,
+        Frame::ParticipantChanged(f) => &f.user_name,
+        Frame::RoomNicknameChanged(f) => &f.user_name,
+        Frame::VCard(f) => &f.user_name,
+        Frame::RoomList(f) => f.user.as_deref()?,
+        Frame::Result(f) => &f.user_name,
+        _ => return None,
+    })
+}
+
+impl Context {
+    /// Whether contacts' JIDs are escaped as XEP-0106 says, or have `%` for `@`.
+    pub(super) fn escaping(&self) -> bool {
+        self.config.service.jid_escaping && self.capabilities.disable_jid_escaping != Some(true)
+    }
+}

@@ -1,0 +1,325 @@
+//! Registering with the gateway (XEP-0077): who may, the form, the change, the end.
+
+use jid::{BareJid, Jid};
+use spectrum2_config::Secret;
+use spectrum2_xmpp::stanza::{Condition, ErrorType, iq_result};
+use spectrum2_xmpp::xep_0004::{Field, FieldType, Form, FormType};
+use spectrum2_xmpp::xep_0077::{Query as Question, Submission, Values};
+use spectrum2_xmpp::{Element, ns};
+use tracing::info;
+
+use super::context::{Context, Pending, Query};
+use super::presence;
+use super::roster::roster_iq;
+use super::user::User;
+use crate::storage::{self, Registration};
+
+/// Longest names and passwords that are stored (`users.uin` is varchar(4095), `users.password` varchar(255)).
+const LONGEST_NAME: usize = 4_095;
+const LONGEST_PASSWORD: usize = 255;
+
+impl User {
+    /// The form is asked for (XEP-0077 §3.1.1).
+    pub fn registration_form(&self, cx: &mut Context, iq: &Element) {
+        if !self.may_register(cx, iq) {
+            return;
+        }
+        let options = &cx.config.registration;
+        let username = self.registration.as_ref().map(|r| r.legacy_name.clone()).unwrap_or_default();
+        let question = Question {
+            registered: self.registration.is_some(),
+            instructions: options.instructions.clone(),
+            username: username.clone(),
+            needs_password: cx.needs_password(),
+            form: Some(self.form(cx, username)),
+        };
+        cx.send(iq_result(iq).child(question.element()));
+    }
+
+    fn form(&self, cx: &Context, username: String) -> Form {
+        let options = &cx.config.registration;
+        let stored = self.registration.as_ref().map(|stored| stored.language.clone());
+        let language =
+            stored.filter(|language| !language.is_empty()).unwrap_or_else(|| options.language.clone());
+        let mut form = Form::new(FormType::Form)
+            .title("Registration")
+            .instructions(&options.instructions)
+            .field(Field::hidden("FORM_TYPE", ns::REGISTER))
+            .field(
+                Field::new(FieldType::TextSingle, "username")
+                    .label(&options.username_label)
+                    .required()
+                    .value(username),
+            );
+        if cx.needs_password() {
+            form = form.field(Field::new(FieldType::TextPrivate, "password").label("Password").required());
+        }
+        form = form.field(
+            Field::new(FieldType::ListSingle, "language")
+                .label("Language")
+                .option(Some(&language), language.clone())
+                .value(language.clone()),
+        );
+        if self.registration.is_some() {
+            form = form.field(Field::boolean("unregister", false).label("Remove your registration"));
+        }
+        form
+    }
+
+    /// The form comes back.
+    pub fn register(&mut self, cx: &mut Context, iq: &Element, query: &Element) {
+        let values = match Submission::read(query) {
+            Submission::Register(values) => values,
+            Submission::Remove => return self.unregister(cx, Some(iq)),
+            Submission::Cancel => return cx.send(iq_result(iq)),
+        };
+        if !self.may_register(cx, iq) {
+            return;
+        }
+        if cx.config.registration.require_local_account {
+            let text = "This gateway asks for a local account, which it cannot check; its administrator registers users";
+            cx.refuse(iq, ErrorType::Cancel, Condition::NotAllowed, text);
+            return;
+        }
+        match self.new_registration(cx, values) {
+            Ok(registration) => self.check_name(cx, Some(iq), registration),
+            Err(text) => cx.refuse(iq, ErrorType::Modify, Condition::NotAcceptable, text),
+        }
+    }
+
+    /// What would be stored for a submission, or what is wrong with it.
+    fn new_registration(&self, cx: &Context, values: Values) -> Result<Registration, &'static str> {
+        let username = values.username.ok_or("A name is needed")?;
+        let username = username.trim();
+        if username.is_empty() {
+            return Err("A name is needed");
+        }
+        if username == self.jid.as_str() {
+            return Err("This is your XMPP address; your name on the other network is needed");
+        }
+        let password = values.password.unwrap_or_default();
+        if cx.needs_password() && password.is_empty() {
+            return Err("A password is needed");
+        }
+        let legacy_name = cx.masked(username);
+        if legacy_name.len() > LONGEST_NAME || password.len() > LONGEST_PASSWORD {
+            return Err("The name or the password is too long");
+        }
+        if legacy_name.chars().any(char::is_control) {
+            return Err("The name has characters that no name has");
+        }
+        if cx.allowed_usernames.as_ref().is_some_and(|allowed| !allowed.is_match(&legacy_name)) {
+            return Err("This name is not allowed here");
+        }
+        let stored = self.registration.as_ref();
+        Ok(Registration {
+            id: stored.map_or(0, |stored| stored.id),
+            legacy_name,
+            password: Secret::new(password),
+            language: values.language.or(stored.map(|s| s.language.clone())).unwrap_or_default(),
+            encoding: values.encoding.or(stored.map(|s| s.encoding.clone())).unwrap_or_default(),
+            vip: stored.is_some_and(|stored| stored.vip),
+        })
+    }
+
+    /// Without a password a name is a claim: the first one has it.
+    fn check_name(&self, cx: &mut Context, iq: Option<&Element>, registration: Registration) {
+        let iq = iq.cloned();
+        if cx.needs_password() {
+            self.save_registration(cx, iq, registration);
+        } else {
+            let request =
+                storage::Request::LegacyNameTaken(registration.legacy_name.clone(), self.jid.clone());
+            cx.ask(request, Pending::NameTaken(self.jid.clone(), iq, Box::new(registration)));
+        }
+    }
+
+    /// Storage knows whether another user has the name.
+    pub fn name_checked(
+        &self,
+        cx: &mut Context,
+        iq: Option<Element>,
+        registration: Registration,
+        taken: bool,
+    ) {
+        match iq {
+            Some(iq) if taken => {
+                cx.refuse(&iq, ErrorType::Cancel, Condition::Conflict, "Somebody else registered this name");
+            }
+            None if taken => {
+                cx.tell(&self.jid, "Somebody else registered your name here; register under another one.");
+            }
+            iq => self.save_registration(cx, iq, registration),
+        }
+    }
+
+    fn save_registration(&self, cx: &mut Context, iq: Option<Element>, registration: Registration) {
+        let request = storage::Request::SaveUser(self.jid.clone(), registration.clone());
+        cx.ask(request, Pending::Register(self.jid.clone(), iq, Box::new(registration)));
+    }
+
+    /// It is stored: now it counts, and only now the client is told so.
+    pub fn registered(&mut self, cx: &mut Context, iq: Option<&Element>, registration: Registration) {
+        if let Some(iq) = iq {
+            cx.send(iq_result(iq));
+        }
+        let before = self.registration.replace(registration);
+        match before {
+            None => {
+                info!(user = %self.jid, "registered");
+                self.introduce(cx);
+                cx.notify(&format!("registered: {}", self.jid));
+                self.log_in(cx);
+            }
+            Some(before) => {
+                let now = self.registration.as_ref();
+                let changed = now.is_some_and(|now| {
+                    now.legacy_name != before.legacy_name || now.password != before.password
+                });
+                if changed {
+                    self.log_in_again(cx);
+                }
+            }
+        }
+    }
+
+    /// XEP-0100 §4.1.1: the gateway comes into the user's roster, and learns his presence.
+    fn introduce(&self, cx: &mut Context) {
+        if cx.privileges_for(&self.jid).is_some_and(|privileges| privileges.roster) {
+            let name = cx.config.identity.name.clone();
+            let item = Element::new("item", ns::ROSTER)
+                .with("jid", cx.jid.as_str())
+                .with("name", name)
+                .with("subscription", "both");
+            let iq = roster_iq(cx, "set", self.jid.as_str(), Some(item));
+            cx.send(iq);
+            let probe = presence::probe(cx, &self.jid);
+            cx.send(probe);
+        } else {
+            cx.send(presence::typed(cx.jid.as_str(), self.jid.as_str(), "subscribe"));
+        }
+    }
+
+    /// The first available presence of a stranger registers him, where the admin wants that.
+    pub fn auto_register(&self, cx: &mut Context) {
+        if !cx.config.registration.auto_register || !cx.registration_open(&self.jid) {
+            return;
+        }
+        let Some(node) = self.jid.node() else { return };
+        if cx.needs_password() {
+            return;
+        }
+        let values = Values { username: Some(node.to_string()), ..Values::default() };
+        if let Ok(registration) = self.new_registration(cx, values) {
+            self.check_name(cx, None, registration);
+        }
+    }
+
+    /// XEP-0077 §3.2.
+    pub fn unregister(&mut self, cx: &mut Context, iq: Option<&Element>) {
+        let Some(registration) = &self.registration else {
+            if let Some(iq) = iq {
+                cx.refuse(iq, ErrorType::Auth, Condition::RegistrationRequired, "You are not registered");
+            }
+            return;
+        };
+        let request = storage::Request::RemoveUser(registration.id);
+        cx.ask(request, Pending::Unregister(self.jid.clone(), iq.cloned()));
+    }
+
+    /// It is deleted. The session ends, and the roster is cleared of us.
+    pub fn unregistered(&mut self, cx: &mut Context, iq: Option<&Element>) {
+        if let Some(iq) = iq {
+            cx.send(iq_result(iq));
+        }
+        info!(user = %self.jid, "unregistered");
+        for contact in self.contacts.iter_mut() {
+            contact.dirty = false;
+        }
+        // What follows must not write to a row that is gone.
+        let registration = self.registration.take();
+        self.log_out_unregistered(cx, registration);
+        if cx.privileges_for(&self.jid).is_some_and(|privileges| privileges.roster) {
+            let iq = roster_iq(cx, "get", self.jid.as_str(), None);
+            cx.query(&self.jid, Jid::from(self.jid.clone()), iq, Query::RosterToClear);
+        } else {
+            self.unsubscribe_all(cx);
+        }
+        cx.notify(&format!("unregistered: {}", self.jid));
+    }
+
+    /// Contacts and gateway leave by subscription stanzas.
+    pub fn unsubscribe_all(&mut self, cx: &mut Context) {
+        let nodes: Vec<String> = self.contacts.iter().map(|contact| contact.node.clone()).collect();
+        let ours = nodes.iter().map(|node| cx.contact_bare(node)).chain([cx.jid.to_string()]);
+        for jid in ours.collect::<Vec<_>>() {
+            cx.send(presence::typed(jid.clone(), self.jid.as_str(), "unsubscribe"));
+            cx.send(presence::typed(jid, self.jid.as_str(), "unsubscribed"));
+        }
+        for node in nodes {
+            self.contacts.remove_node(&node);
+        }
+        self.settings.clear();
+    }
+
+    /// The roster of a user who unregistered: each item of ours goes.
+    pub fn clear_roster(&mut self, cx: &mut Context, query: Option<&Element>) {
+        let Some(query) = query else {
+            self.unsubscribe_all(cx);
+            return;
+        };
+        for item in query.elements().filter(|item| item.name() == "item") {
+            let Some(jid) = item.attr("jid").and_then(|jid| jid.parse::<Jid>().ok()) else { continue };
+            if jid.domain() == cx.jid.domain() {
+                let item =
+                    Element::new("item", ns::ROSTER).with("jid", jid.as_str()).with("subscription", "remove");
+                let iq = roster_iq(cx, "set", self.jid.as_str(), Some(item));
+                cx.send(iq);
+            }
+        }
+        *self = Self { early: None, ..Self::new(self.jid.clone()) };
+    }
+
+    /// Refuses the iq of somebody who may not register.
+    fn may_register(&self, cx: &mut Context, iq: &Element) -> bool {
+        let open = cx.registration_open(&self.jid);
+        if !open && self.registration.is_none() {
+            cx.refuse(
+                iq,
+                ErrorType::Auth,
+                Condition::Forbidden,
+                "Registration is not open to you; ask the administrator",
+            );
+        }
+        open || self.registration.is_some()
+    }
+}
+
+impl Context {
+    /// Whether users give a password when they register, as the backend says.
+    pub(super) fn needs_password(&self) -> bool {
+        self.capabilities.need_password.unwrap_or(true)
+    }
+
+    /// Whether users of this domain may register.
+    pub(super) fn registration_open(&self, user: &BareJid) -> bool {
+        let allowed = &self.config.service.allowed_servers;
+        self.config.registration.enable_public_registration
+            || allowed.iter().any(|domain| domain.eq_ignore_ascii_case(user.domain().as_str()))
+    }
+
+    /// `registration.username_mask` with the name in its place.
+    fn masked(&self, username: &str) -> String {
+        let mask = &self.config.registration.username_mask;
+        if mask.is_empty() { username.to_owned() } else { mask.replace("$username", username) }
+    }
+
+    /// Tells those whom `registration.notify_jid` names.
+    fn notify(&mut self, text: &str) {
+        let config = self.config.clone();
+        for jid in &config.registration.notify_jid {
+            let message = self.notice(jid, text);
+            self.send(message);
+        }
+    }
+}

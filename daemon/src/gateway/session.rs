@@ -1,0 +1,511 @@
+//! Logging a user in and out, and in again: the life of a legacy session.
+//!
+//! A user wants to be on line while one of his clients is (or always, as a "bouncer"). What breaks by itself is mended
+//! by itself, with growing pauses; he is told once if that does not help. What only he can mend (a wrong password) is
+//! told once and not tried again before he does something about it.
+
+use serde::{Deserialize, Serialize};
+use spectrum2_backend_protocol::{
+    Buddies, Buddy, ConnectionError, Disconnected, Frame, Login, Logout, Status, StatusType, UserSettings,
+};
+use spectrum2_xmpp::{Element, ns};
+use tracing::{info, warn};
+
+use super::context::Context;
+use super::event::{Link, Time};
+use super::presence;
+use super::timer::Timer;
+use super::user::User;
+use crate::storage;
+
+/// The network must have answered a login by then.
+const LOGIN: u64 = 180_000;
+/// Pauses before the next attempts, in milliseconds; the last one stays.
+const PAUSES: [u64; 7] = [1_000, 3_000, 10_000, 30_000, 60_000, 180_000, 600_000];
+/// So many attempts fail in a row before the user is told.
+const SILENT: u32 = 3;
+/// A session that held this long was a good one: the next failure is the first.
+const GOOD: u64 = 60_000;
+/// So long after a login the network has told of all contacts that are on line.
+const SETTLED: u64 = 20_000;
+/// Losses of backends are counted within this time.
+const CRASHES_WITHIN: u64 = 600_000;
+/// From this loss on the user gets a backend process alone.
+const SOLO_FROM: usize = 2;
+/// Who breaks so many processes that served only him is locked out for a while.
+const SOLO_CRASHES: usize = 2;
+/// How long.
+const QUARANTINE: u64 = 3_600_000;
+
+/// Where the user stands with the network.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Session {
+    /// Not logged in, and not wanting to be.
+    #[default]
+    Offline,
+    /// Waiting for a backend process.
+    Waiting,
+    /// The backend is logging in.
+    LoggingIn(Link),
+    /// Logged in.
+    Online(Link),
+    /// Will be tried again at this time.
+    Retrying(Time),
+    /// The network refused for a reason that only the user can mend.
+    Refused,
+    /// Locked out until this time: his account breaks backends.
+    Quarantined(Time),
+}
+
+/// What went wrong lately.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Trouble {
+    /// Attempts that failed in a row.
+    pub failures: u32,
+    /// Why the last one failed.
+    pub reason: String,
+    /// When backends were lost, and whether they served only this user.
+    crashes: Vec<(Time, bool)>,
+    /// Since when the present session holds.
+    since: Time,
+}
+
+impl Trouble {
+    fn crashes(&mut self, now: Time) -> usize {
+        self.crashes.retain(|(at, _)| now.since(*at) < CRASHES_WITHIN);
+        self.crashes.len()
+    }
+
+    fn solo_crashes(&self) -> usize {
+        self.crashes.iter().filter(|(_, solo)| *solo).count()
+    }
+}
+
+impl User {
+    /// The backend that serves the user.
+    pub fn link(&self) -> Option<Link> {
+        match self.session {
+            Session::LoggingIn(link) | Session::Online(link) => Some(link),
+            _ => None,
+        }
+    }
+
+    /// The backend that serves the user, if he is logged in.
+    pub fn online(&self) -> Option<Link> {
+        match self.session {
+            Session::Online(link) => Some(link),
+            _ => None,
+        }
+    }
+
+    /// Somebody is there for whom to be on line.
+    pub fn wanted(&self, cx: &Context) -> bool {
+        !self.resources.is_empty() || self.setting(cx, "stay_connected")
+    }
+
+    /// A login is under way or will be tried: what the user sends meanwhile is kept.
+    pub fn expects_login(&self) -> bool {
+        matches!(self.session, Session::Waiting | Session::LoggingIn(_) | Session::Retrying(_))
+    }
+
+    /// Starts a session if there is none and nothing speaks against it.
+    pub fn log_in(&mut self, cx: &mut Context) {
+        let Some(registration) = &self.registration else { return };
+        match self.session {
+            Session::Offline | Session::Refused => {}
+            Session::Quarantined(until) if until <= cx.now => self.trouble = Trouble::default(),
+            _ => return,
+        }
+        if cx.stopping || !self.setting(cx, "enable_transport") {
+            return;
+        }
+        if cx.config.service.vip_only && !registration.vip {
+            let text = cx.config.service.vip_message.clone();
+            if !text.is_empty() {
+                cx.tell(&self.jid, &text);
+            }
+            return;
+        }
+        cx.store(storage::Request::SetOnline(registration.id, true), "that a user is online");
+        self.roster_begin(cx);
+        self.trouble.failures = 0;
+        self.seek_backend(cx);
+    }
+
+    /// Gets in line for a backend.
+    fn seek_backend(&mut self, cx: &mut Context) {
+        self.session = Session::Waiting;
+        self.say_state(cx, None);
+        let solo = self.trouble.crashes(cx.now) >= SOLO_FROM;
+        if let Some(link) = cx.place(&self.jid, solo) {
+            self.seated(cx, link);
+        }
+    }
+
+    /// There is a backend: it is told to log in.
+    pub fn seated(&mut self, cx: &mut Context, link: Link) {
+        let Some(registration) = &self.registration else { return };
+        let settings = self.settings.iter().cloned().collect();
+        let login = Login {
+            user: self.jid.to_string(),
+            legacy_name: registration.legacy_name.clone(),
+            password: registration.password.expose().to_owned(),
+            extra_fields: Vec::new(),
+            settings: Some(UserSettings { value: settings }),
+        };
+        self.session = Session::LoggingIn(link);
+        for contact in self.contacts.iter_mut() {
+            contact.reported = false;
+        }
+        cx.frame(link, Frame::Login(login));
+        if cx.capabilities.send_buddies_on_login == Some(true) {
+            let buddies = self.contacts.iter().map(|contact| self.buddy(contact)).collect();
+            cx.frame(link, Frame::Buddies(Buddies { buddies }));
+        }
+        self.shown = None;
+        self.send_status(cx);
+        cx.timers.set(Timer::Login(self.jid.clone()), cx.now.after(LOGIN));
+    }
+
+    /// Tells the network what the user shows, if it does not know yet.
+    pub fn send_status(&mut self, cx: &mut Context) {
+        let Some(link) = self.link() else { return };
+        let shown = match self.best() {
+            Some((_, resource)) => (resource.status, resource.text.clone()),
+            // A bouncer with nobody at home.
+            None => (StatusType::Away, String::new()),
+        };
+        if self.shown.as_ref() == Some(&shown) {
+            return;
+        }
+        let status = Status {
+            user_name: self.jid.to_string(),
+            status: shown.0.into(),
+            status_message: Some(shown.1.clone()),
+        };
+        cx.frame(link, Frame::StatusChanged(status));
+        self.shown = Some(shown);
+        if self.online().is_some() {
+            self.say_state(cx, None);
+        }
+    }
+
+    /// The network let the user in.
+    pub fn connected(&mut self, cx: &mut Context, link: Link) {
+        if self.session != Session::LoggingIn(link) {
+            return;
+        }
+        info!(user = %self.jid, "logged in");
+        self.session = Session::Online(link);
+        self.trouble.since = cx.now;
+        cx.timers.cancel(&Timer::Login(self.jid.clone()));
+        self.say_state(cx, None);
+        self.roster_ready(cx);
+        self.send_kept(cx);
+        cx.timers.set(Timer::Settle(self.jid.clone()), cx.now.after(SETTLED));
+    }
+
+    /// Contacts that were on line before a short break and were not mentioned since are gone.
+    pub fn settle(&mut self, cx: &mut Context) {
+        for contact in self.contacts.iter_mut().filter(|contact| !contact.reported) {
+            if contact.presence.status.take().is_some_and(presence::is_visible) {
+                contact.presence.text.clear();
+                let stanza = presence::of_contact(cx, contact, self.jid.as_str());
+                cx.send(stanza);
+            }
+        }
+    }
+
+    /// The network ended the session, or refused it.
+    pub fn disconnected(&mut self, cx: &mut Context, link: Link, frame: &Disconnected) {
+        if self.link() != Some(link) {
+            return;
+        }
+        let text = frame.message.clone().unwrap_or_default();
+        info!(user = %self.jid, error = frame.error, reason = %text, "the network ended the session");
+        self.leave_backend(cx);
+        self.put_back(cx);
+        if frame.is_temporary() {
+            self.retry_later(cx, &text);
+        } else {
+            self.refused(cx, frame.connection_error(), frame.error, &text);
+        }
+    }
+
+    /// The backend process is gone.
+    pub fn backend_lost(&mut self, cx: &mut Context, link: Link, solo: bool) {
+        if self.link() != Some(link) {
+            return;
+        }
+        cx.timers.cancel(&Timer::Login(self.jid.clone()));
+        self.trouble.crashes(cx.now);
+        self.trouble.crashes.push((cx.now, solo));
+        self.put_back(cx);
+        if self.trouble.solo_crashes() >= SOLO_CRASHES {
+            self.quarantine(cx);
+        } else {
+            self.retry_later(cx, "the process that served you ended unexpectedly");
+        }
+    }
+
+    /// The network did not answer the login.
+    pub fn login_timed_out(&mut self, cx: &mut Context) {
+        let Session::LoggingIn(link) = self.session else { return };
+        cx.frame(link, self.logout_frame());
+        self.leave_backend(cx);
+        self.put_back(cx);
+        self.retry_later(cx, "the network did not answer the login");
+    }
+
+    /// Tries again, after a pause that grows.
+    fn retry_later(&mut self, cx: &mut Context, reason: &str) {
+        if !self.wanted(cx) {
+            self.log_out(cx);
+            return;
+        }
+        if cx.now.since(self.trouble.since) >= GOOD && self.trouble.since != Time::default() {
+            self.trouble.failures = 0;
+        }
+        self.trouble.since = Time::default();
+        let attempt = usize::try_from(self.trouble.failures).unwrap_or(usize::MAX);
+        let pause = PAUSES.get(attempt).or(PAUSES.last()).copied().unwrap_or(GOOD);
+        let pause = cx.jitter(pause);
+        let at = cx.now.after(pause);
+        self.trouble.failures += 1;
+        reason.clone_into(&mut self.trouble.reason);
+        self.session = Session::Retrying(at);
+        cx.timers.set(Timer::Retry(self.jid.clone()), at);
+        if self.trouble.failures == SILENT {
+            let text = format!(
+                "The connection to the network cannot be kept: {}. It is tried again by itself; you need do nothing.",
+                or_unknown(reason)
+            );
+            self.tell_error(cx, ConnectionError::NetworkError.into(), &text);
+        }
+        if self.trouble.failures >= SILENT {
+            // Until here contacts keep their last presence: a short break is not worth a flood.
+            self.contacts_offline(cx);
+            self.say_state(cx, Some(&format!("Trying again: {}", or_unknown(reason))));
+        }
+    }
+
+    /// The pause is over.
+    pub fn retry(&mut self, cx: &mut Context) {
+        match self.session {
+            Session::Retrying(_) if self.wanted(cx) => self.seek_backend(cx),
+            Session::Retrying(_) => self.log_out(cx),
+            _ => {}
+        }
+    }
+
+    /// Only the user can mend it: he is told, once.
+    fn refused(&mut self, cx: &mut Context, error: Option<ConnectionError>, number: i32, text: &str) {
+        self.contacts_offline(cx);
+        self.session = Session::Refused;
+        let advice = match error {
+            Some(ConnectionError::AuthenticationFailed | ConnectionError::InvalidUsername) => {
+                "Register with the gateway again to correct your name and password there."
+            }
+            Some(ConnectionError::NameInUse) => "End the other session, then go offline and online again.",
+            Some(error) if i32::from(error) >= ConnectionError::CertNotProvided.into() => {
+                "The certificate of the network's server cannot be trusted; ask the administrator of this gateway."
+            }
+            _ => "Go offline and online again to try once more.",
+        };
+        let reason = or_unknown(text).trim_end_matches('.');
+        self.tell_error(cx, number, &format!("The network refused the login: {reason}. {advice}"));
+        reason.clone_into(&mut self.trouble.reason);
+        self.say_state(cx, Some(&format!("Refused: {reason}")));
+        self.bounce_kept(cx, reason);
+        self.end_session(cx);
+    }
+
+    /// The account breaks whatever process serves it.
+    fn quarantine(&mut self, cx: &mut Context) {
+        warn!(user = %self.jid, "the account broke several backends that served only this user: locked out for an hour");
+        self.contacts_offline(cx);
+        self.session = Session::Quarantined(cx.now.after(QUARANTINE));
+        let reason = "your account made the gateway's connection to the network crash again and again";
+        reason.clone_into(&mut self.trouble.reason);
+        let text = format!(
+            "You are logged out for an hour: {reason}. The administrator of this gateway finds the details in its log."
+        );
+        self.tell_error(cx, ConnectionError::OtherError.into(), &text);
+        self.say_state(cx, Some("Locked out for an hour"));
+        self.bounce_kept(cx, reason);
+        self.end_session(cx);
+        cx.timers.set(Timer::Retry(self.jid.clone()), cx.now.after(QUARANTINE));
+    }
+
+    /// The lock-out is over.
+    pub fn quarantine_over(&mut self, cx: &mut Context) {
+        if matches!(self.session, Session::Quarantined(until) if until <= cx.now) && self.wanted(cx) {
+            self.log_in(cx);
+        }
+    }
+
+    /// Ends the session because nobody is there any more, or the user is not registered any more.
+    pub fn log_out(&mut self, cx: &mut Context) {
+        if let Some(link) = self.link() {
+            cx.frame(link, self.logout_frame());
+        }
+        self.leave_backend(cx);
+        self.contacts_offline(cx);
+        if !matches!(self.session, Session::Quarantined(_)) {
+            self.session = Session::Offline;
+        }
+        self.say_state(cx, None);
+        self.bounce_kept(cx, "you are not logged in to the network");
+        self.end_session(cx);
+    }
+
+    /// Ends the session of a user whose registration has just been deleted.
+    pub fn log_out_unregistered(&mut self, cx: &mut Context, registration: Option<storage::Registration>) {
+        if let Some(link) = self.link() {
+            let legacy_name = registration.map(|r| r.legacy_name).unwrap_or_default();
+            cx.frame(link, Frame::Logout(Logout { user: self.jid.to_string(), legacy_name }));
+        }
+        self.leave_backend(cx);
+        self.contacts_offline(cx);
+        self.session = Session::Offline;
+        self.say_state(cx, None);
+        self.bounce_kept(cx, "you are not registered any more");
+        self.end_session(cx);
+    }
+
+    /// Logs in again with what has changed in the registration.
+    pub fn log_in_again(&mut self, cx: &mut Context) {
+        if let Some(link) = self.link() {
+            cx.frame(link, self.logout_frame());
+        }
+        self.leave_backend(cx);
+        self.contacts_offline(cx);
+        self.session = Session::Offline;
+        if self.wanted(cx) {
+            self.log_in(cx);
+        }
+    }
+
+    /// What every end of a session has in common.
+    fn end_session(&mut self, cx: &mut Context) {
+        for timer in [Timer::Login, Timer::Retry, Timer::Roster, Timer::Settle] {
+            cx.timers.cancel(&timer(self.jid.clone()));
+        }
+        self.save_now(cx);
+        self.contacts.forget_session();
+        self.auth_requests.clear();
+        self.shown = None;
+        // After an end of the daemon the users come back: their flag stays (Spectrum 2 does so).
+        if let Some(registration) = self.registration.as_ref().filter(|_| !cx.stopping) {
+            cx.store(storage::Request::SetOnline(registration.id, false), "that a user is offline");
+        }
+        self.forget_later(cx);
+    }
+
+    fn leave_backend(&mut self, cx: &mut Context) {
+        let (limits, now) = (cx.limits(), cx.now);
+        cx.pool.leave(&self.jid, self.link(), limits, now);
+        cx.timers.cancel(&Timer::Login(self.jid.clone()));
+    }
+
+    fn logout_frame(&self) -> Frame {
+        let legacy_name = self.registration.as_ref().map(|r| r.legacy_name.clone()).unwrap_or_default();
+        Frame::Logout(Logout { user: self.jid.to_string(), legacy_name })
+    }
+
+    /// Shows all contacts as offline.
+    fn contacts_offline(&mut self, cx: &mut Context) {
+        for contact in self.contacts.iter_mut() {
+            let was = contact.presence.status.take();
+            contact.presence.text.clear();
+            if was.is_some_and(presence::is_visible) {
+                let stanza = presence::of_contact(cx, contact, self.jid.as_str());
+                cx.send(stanza);
+            }
+        }
+    }
+
+    /// Shows the user, or one of his clients, how the gateway stands; `text` replaces the usual one.
+    pub fn say_state(&self, cx: &mut Context, text: Option<&str>) {
+        if cx.stopping && self.online().is_none() && text.is_none() && self.resources.is_empty() {
+            return;
+        }
+        let targets: Vec<String> = match self.resources.len() {
+            0 => vec![self.jid.to_string()],
+            _ => self.resources.keys().map(|resource| presence::full(&self.jid, resource)).collect(),
+        };
+        for to in targets {
+            let stanza = self.state_stanza(cx, &to, text);
+            cx.send(stanza);
+        }
+    }
+
+    /// The gateway's presence for this JID.
+    pub fn state_stanza(&self, cx: &Context, to: &str, text: Option<&str>) -> Element {
+        match (&self.session, self.best()) {
+            (Session::Online(_), Some((_, best))) => {
+                let status = if presence::is_visible(best.status) { best.status } else { StatusType::Online };
+                presence::of_gateway(cx, to, status, text.unwrap_or(&best.text))
+            }
+            (Session::Online(_), None) => {
+                presence::of_gateway(cx, to, StatusType::Online, text.unwrap_or_default())
+            }
+            (Session::Waiting | Session::LoggingIn(_), _) => {
+                presence::of_gateway(cx, to, StatusType::None, text.unwrap_or("Connecting"))
+            }
+            _ => presence::of_gateway(cx, to, StatusType::None, text.unwrap_or_default()),
+        }
+    }
+
+    /// Tells the user what went wrong, in words and for programs.
+    fn tell_error(&self, cx: &mut Context, number: i32, text: &str) {
+        let message = cx.notice(self.jid.as_str(), text);
+        // COMPAT(Spectrum 2): clients look at the number; the name is wrong there from 10 on.
+        let name = error_name(number);
+        let error =
+            Element::new("spectrumerror", ns::SPECTRUM_ERROR).with("error", number.to_string()).text(name);
+        cx.send(message.child(error));
+    }
+
+    /// A contact as the backend protocol has it.
+    pub fn buddy(&self, contact: &super::contact::Contact) -> Buddy {
+        Buddy {
+            user_name: self.jid.to_string(),
+            buddy_name: contact.stored.legacy_name.clone(),
+            alias: Some(contact.stored.alias.clone()),
+            groups: contact.stored.groups.clone(),
+            status: Some(StatusType::None.into()),
+            status_message: None,
+            icon_hash: (!contact.stored.icon_hash.is_empty()).then(|| contact.stored.icon_hash.clone()),
+            blocked: None,
+        }
+    }
+}
+
+fn or_unknown(text: &str) -> &str {
+    if text.trim().is_empty() { "the network gave no reason" } else { text.trim() }
+}
+
+/// Spectrum 2's names of the errors, as clients know them.
+fn error_name(number: i32) -> &'static str {
+    use ConnectionError as E;
+    match E::try_from(number) {
+        Ok(E::NetworkError) => "CONNECTION_ERROR_NETWORK_ERROR",
+        Ok(E::InvalidUsername) => "CONNECTION_ERROR_INVALID_USERNAME",
+        Ok(E::AuthenticationFailed) => "CONNECTION_ERROR_AUTHENTICATION_FAILED",
+        Ok(E::AuthenticationImpossible) => "CONNECTION_ERROR_AUTHENTICATION_IMPOSSIBLE",
+        Ok(E::NoSslSupport) => "CONNECTION_ERROR_NO_SSL_SUPPORT",
+        Ok(E::EncryptionError) => "CONNECTION_ERROR_ENCRYPTION_ERROR",
+        Ok(E::NameInUse) => "CONNECTION_ERROR_NAME_IN_USE",
+        Ok(E::InvalidSettings) => "CONNECTION_ERROR_INVALID_SETTINGS",
+        Ok(E::CertNotProvided) => "CONNECTION_ERROR_CERT_NOT_PROVIDED",
+        Ok(E::CertUntrusted) => "CONNECTION_ERROR_CERT_UNTRUSTED",
+        Ok(E::CertExpired) => "CONNECTION_ERROR_CERT_EXPIRED",
+        Ok(E::CertNotActivated) => "CONNECTION_ERROR_CERT_NOT_ACTIVATED",
+        Ok(E::CertHostnameMismatch) => "CONNECTION_ERROR_CERT_HOSTNAME_MISMATCH",
+        Ok(E::CertFingerprintMismatch) => "CONNECTION_ERROR_CERT_FINGERPRINT_MISMATCH",
+        Ok(E::CertSelfSigned) => "CONNECTION_ERROR_CERT_SELF_SIGNED",
+        Ok(E::CertOtherError) => "CONNECTION_ERROR_CERT_OTHER_ERROR",
+        Ok(E::OtherError) | Err(_) => "CONNECTION_ERROR_OTHER_ERROR",
+    }
+}

@@ -1,0 +1,120 @@
+//! XEP-0077.
+
+use super::*;
+
+fn submit(stage: &mut Stage, from: &str, fields: &str) -> Element {
+    stage.says(&format!(
+        "<iq type='set' id='reg' from='{from}' to='{GATEWAY}'><query xmlns='jabber:iq:register'>{fields}</query></iq>"
+    ));
+    stage.stanza(iq("reg"))
+}
+
+#[test]
+fn a_stranger_gets_a_form_and_registers() {
+    let mut stage = Stage::with(
+        "[registration]\nusername_mask=$username@irc.example.net\nnotify_jid=admin@example.org\n",
+        OURS,
+    );
+    stage.says(&format!(
+        "<iq type='get' id='1' from='{ROMEO}' to='{GATEWAY}'><query xmlns='jabber:iq:register'/></iq>"
+    ));
+    let form = stage.only_stanza();
+    assert_eq!((form.attr("type"), form.attr("from")), (Some("result"), Some(GATEWAY)));
+    let query = form.find("query", ns::REGISTER).expect("the form");
+    assert!(query.find_same("registered").is_none());
+    assert!(query.find_same("password").is_some());
+    assert!(query.find("x", ns::DATA).is_some());
+
+    let answer = submit(&mut stage, ROMEO, "<username>romeo</username><password>juliet</password>");
+    assert_eq!(answer.attr("type"), Some("result"));
+    let stored = &stage.database[&"romeo@example.org".parse::<BareJid>().unwrap()].registration;
+    assert_eq!(stored.legacy_name, "romeo@irc.example.net");
+    assert_eq!(stored.password.expose(), "juliet");
+    stage.stanza(presence_from(GATEWAY, Some("subscribe")));
+    let notice = stage.stanza(message_from(GATEWAY));
+    assert_eq!(notice.attr("to"), Some("admin@example.org"));
+    assert_eq!(notice.child_text("body", ns::CLIENT).as_deref(), Some("registered: romeo@example.org"));
+}
+
+#[test]
+fn what_cannot_be_a_registration_is_refused() {
+    let mut stage = Stage::with("[registration]\nallowed_usernames=[a-z]+\n", OURS);
+    for (fields, why) in [
+        ("<username>romeo</username>", "no password"),
+        ("<password>x</password>", "no name"),
+        ("<username> </username><password>x</password>", "a blank name"),
+        ("<username>romeo@example.org</username><password>x</password>", "his own JID"),
+        ("<username>romeo1</username><password>x</password>", "a name that is not allowed"),
+    ] {
+        let answer = submit(&mut stage, ROMEO, fields);
+        assert_eq!(condition(&answer), Some("not-acceptable"), "{why}");
+    }
+    assert!(stage.database.is_empty());
+}
+
+#[test]
+fn only_allowed_servers_may_register_where_it_is_not_public() {
+    let mut stage = Stage::with(
+        "allowed_servers=example.org\n[registration]\nenable_public_registration=0\nauto_register=1\n",
+        "[registration]\nneedPassword=0\n",
+    );
+    let fields = "<username>tybalt</username><password>x</password>";
+    assert_eq!(condition(&submit(&mut stage, "tybalt@elsewhere.net/x", fields)), Some("forbidden"));
+    stage.says(&format!("<presence from='tybalt@elsewhere.net/x' to='{GATEWAY}'/>"));
+    assert!(stage.database.is_empty(), "nor does presence register him");
+    assert_eq!(submit(&mut stage, ROMEO, fields).attr("type"), Some("result"));
+}
+
+#[test]
+fn a_new_password_logs_in_again() {
+    let mut stage = Stage::new();
+    stage.romeo_online();
+    let answer = submit(&mut stage, ROMEO, "<username>romeo</username><password>rosaline</password>");
+    assert_eq!(answer.attr("type"), Some("result"));
+    stage.frame(|frame| matches!(frame, Frame::Logout(_)).then_some(()));
+    assert_eq!(stage.login_of("romeo@example.org").1.password, "rosaline");
+    assert!(stage.stanzas.iter().all(|s| s.attr("type") != Some("subscribe")), "he is no stranger");
+}
+
+#[test]
+fn removal_ends_the_session_and_clears_the_roster() {
+    let mut stage = Stage::new();
+    let link = stage.romeo_online();
+    stage.buddy(link, "nurse", "Nurse", StatusType::Online);
+    stage.wait(3);
+    stage.stanzas.clear();
+    assert_eq!(submit(&mut stage, ROMEO, "<remove/>").attr("type"), Some("result"));
+    stage.frame(|frame| matches!(frame, Frame::Logout(_)).then_some(()));
+    for jid in [GATEWAY, "nurse@irc.example.org"] {
+        stage.stanza(presence_from(jid, Some("unsubscribe")));
+        stage.stanza(presence_from(jid, Some("unsubscribed")));
+    }
+    stage.wait(10);
+    assert!(stage.database.is_empty());
+    assert_eq!(condition(&submit(&mut stage, ROMEO, "<remove/>")), Some("registration-required"));
+}
+
+#[test]
+fn without_passwords_a_name_belongs_to_the_first() {
+    let mut stage = Stage::with("", "[registration]\nneedPassword=0\n");
+    assert_eq!(submit(&mut stage, ROMEO, "<username>nick</username>").attr("type"), Some("result"));
+    assert_eq!(
+        submit(&mut stage, ROMEO, "<username>nick</username>").attr("type"),
+        Some("result"),
+        "his own again"
+    );
+    assert_eq!(
+        condition(&submit(&mut stage, "tybalt@example.org/x", "<username>nick</username>")),
+        Some("conflict")
+    );
+}
+
+#[test]
+fn presence_registers_where_the_admin_says_so() {
+    let mut stage = Stage::with("[registration]\nauto_register=1\n", "[registration]\nneedPassword=0\n");
+    stage.says(&format!("<presence from='{ROMEO}' to='{GATEWAY}'/>"));
+    assert_eq!(
+        stage.database[&"romeo@example.org".parse::<BareJid>().unwrap()].registration.legacy_name,
+        "romeo"
+    );
+}

@@ -1,0 +1,290 @@
+//! One XMPP user: the only owner of his resources, contacts, session and of what he waits for.
+
+use std::collections::{BTreeMap, HashMap, VecDeque};
+
+use jid::{BareJid, Jid};
+use serde::{Deserialize, Serialize};
+use spectrum2_backend_protocol::StatusType;
+use spectrum2_xmpp::Element;
+
+use super::contact::{Contact, Contacts};
+use super::context::{Context, Query};
+use super::disco;
+use super::message::Kept;
+use super::presence::{self, Resource};
+use super::roster::Roster;
+use super::session::{Session, Trouble};
+use super::timer::Timer;
+use super::vcard::Request as VCardRequest;
+use crate::storage::{self, Registration, StoredUser};
+
+/// Clients of one user that are told apart.
+const RESOURCES: usize = 50;
+/// A user who is not logged in is forgotten after this time; storage has him.
+const FORGET: u64 = 60_000;
+/// Changed contacts are written together, after this time.
+const SAVE: u64 = 2_000;
+/// Clients that do not show up again this long after the XMPP link came back are gone.
+const REAPPEAR: u64 = 120_000;
+
+/// One XMPP user.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct User {
+    /// Bare JID.
+    pub jid: BareJid,
+    /// Stanzas that came while storage was asked; `None` once it has answered.
+    pub early: Option<VecDeque<Element>>,
+    /// What the user registered; `None` if he did not.
+    pub registration: Option<Registration>,
+    /// Rows of `users_settings`.
+    pub settings: Vec<(String, String)>,
+    /// Contacts on the network.
+    pub contacts: Contacts,
+    /// Clients that are on line, by resource.
+    pub resources: BTreeMap<String, Resource>,
+    /// Where he stands with the network.
+    pub session: Session,
+    /// What went wrong lately.
+    pub trouble: Trouble,
+    /// How contacts get into his roster.
+    pub roster: Roster,
+    /// Messages that the network has not taken yet.
+    pub kept: VecDeque<Kept>,
+    /// Strangers on the network who ask for his presence: local part → legacy name.
+    pub auth_requests: HashMap<String, String>,
+    /// vCards that he waits for.
+    pub vcards: BTreeMap<i32, VCardRequest>,
+    /// What the network was last told of his presence.
+    pub shown: Option<(StatusType, String)>,
+    pub(super) last_serial: u64,
+    pub(super) last_vcard: i32,
+}
+
+impl User {
+    /// A user of whom nothing is known yet.
+    pub fn new(jid: BareJid) -> Self {
+        Self {
+            jid,
+            early: Some(VecDeque::new()),
+            registration: None,
+            settings: Vec::new(),
+            contacts: Contacts::default(),
+            resources: BTreeMap::new(),
+            session: Session::Offline,
+            trouble: Trouble::default(),
+            roster: Roster::default(),
+            kept: VecDeque::new(),
+            auth_requests: HashMap::new(),
+            vcards: BTreeMap::new(),
+            shown: None,
+            last_serial: 0,
+            last_vcard: 0,
+        }
+    }
+
+    /// Takes over what storage has of him; gives the stanzas that waited for it.
+    pub fn loaded(&mut self, stored: Option<StoredUser>) -> VecDeque<Element> {
+        if let Some(stored) = stored {
+            self.registration = Some(stored.registration);
+            self.settings = stored.settings;
+            for contact in stored.contacts.into_iter().filter_map(Contact::new) {
+                self.contacts.insert(contact);
+            }
+        }
+        self.early.take().unwrap_or_default()
+    }
+
+    /// A setting of the user that is on or off, else what `[settings]` says, else what is usual.
+    pub fn setting(&self, cx: &Context, name: &str) -> bool {
+        let own = self.settings.iter().find(|(var, _)| var == name).map(|(_, value)| value.as_str());
+        // Spectrum 2 stores what clients send (`true`) and reads only `1`.
+        match (own, name) {
+            (Some(value), _) => matches!(value, "1" | "true"),
+            (None, "enable_transport") => true,
+            (None, "send_headlines") => cx.config.settings.send_headlines,
+            (None, "stay_connected") => cx.config.settings.stay_connected,
+            (None, _) => false,
+        }
+    }
+
+    /// Changes a setting, here and in storage. `kind` is Spectrum 2's number: 4 boolean, 13 string, 0 other.
+    pub fn set_setting(&mut self, cx: &mut Context, name: &str, kind: i32, value: String) {
+        let Some(registration) = &self.registration else { return };
+        cx.store(
+            storage::Request::SaveSetting(registration.id, name.to_owned(), kind, value.clone()),
+            format!("setting {name} of {}", self.jid),
+        );
+        match self.settings.iter_mut().find(|(var, _)| var == name) {
+            Some(row) => row.1 = value,
+            None => self.settings.push((name.to_owned(), value)),
+        }
+    }
+
+    /// The client that speaks for him.
+    pub fn best(&self) -> Option<(&String, &Resource)> {
+        self.resources.iter().max_by_key(|(_, resource)| resource.rank())
+    }
+
+    /// One of his clients is on line, or shows something else.
+    pub fn available(&mut self, cx: &mut Context, name: &str, stanza: &Element) {
+        let mut resource = Resource::read(stanza);
+        let known = self.resources.get(name);
+        let is_new = known.is_none_or(|known| known.stale);
+        if known.is_none() && self.resources.len() >= RESOURCES {
+            return;
+        }
+        resource.exchange =
+            known.and_then(|known| known.exchange).or_else(|| disco::known_client(cx, stanza));
+        let exchange = resource.exchange;
+        self.resources.insert(name.to_owned(), resource);
+        cx.timers.cancel(&Timer::Forget(self.jid.clone()));
+        if is_new && exchange.is_none() {
+            self.ask_features(cx, name, stanza);
+        }
+        if is_new {
+            // A wrong password stays wrong when a client merely goes away from the keyboard.
+            self.log_in(cx);
+        }
+        match self.online() {
+            Some(_) => {
+                self.send_status(cx);
+                if is_new {
+                    self.present_to(cx, name);
+                }
+            }
+            None if is_new => {
+                let to = presence::full(&self.jid, name);
+                let state = self.state_stanza(cx, &to, None);
+                cx.send(state);
+                self.send_status(cx);
+            }
+            None => self.send_status(cx),
+        }
+        self.check_avatar(cx, stanza);
+    }
+
+    /// A client is new: it is shown how everything stands.
+    fn present_to(&mut self, cx: &mut Context, name: &str) {
+        let to = presence::full(&self.jid, name);
+        let state = self.state_stanza(cx, &to, None);
+        cx.send(state);
+        for contact in self.contacts.iter() {
+            if contact.presence.status.is_some_and(presence::is_visible) {
+                let stanza = presence::of_contact(cx, contact, &to);
+                cx.send(stanza);
+            }
+        }
+    }
+
+    /// A client went off line (or told only the gateway so).
+    pub fn unavailable(&mut self, cx: &mut Context, name: Option<&str>) {
+        let gone: Vec<String> = match name {
+            Some(name) => self.resources.remove(name).map(|_| name.to_owned()).into_iter().collect(),
+            // From the bare JID: the server says that nobody is there.
+            None => std::mem::take(&mut self.resources).into_keys().collect(),
+        };
+        if gone.is_empty() {
+            return;
+        }
+        if self.resources.is_empty() && !self.wanted(cx) {
+            self.log_out(cx);
+            return;
+        }
+        for name in gone {
+            self.part_from(cx, &name);
+        }
+        self.send_status(cx);
+    }
+
+    /// Takes back what a client that left was shown: it may be there still, and have left only us.
+    fn part_from(&self, cx: &mut Context, name: &str) {
+        let to = presence::full(&self.jid, name);
+        for contact in self.contacts.iter() {
+            if contact.presence.status.is_some_and(presence::is_visible) {
+                cx.send(presence::typed(cx.contact_full(&contact.node), to.clone(), "unavailable"));
+            }
+        }
+        cx.send(presence::typed(cx.jid.as_str(), to, "unavailable"));
+    }
+
+    /// The XMPP link is back. Who is there now is asked; what was shown before does not count.
+    pub fn link_is_back(&mut self, cx: &mut Context) {
+        for resource in self.resources.values_mut() {
+            resource.stale = true;
+        }
+        if self.registration.is_some() && self.session != Session::Offline {
+            let probe = presence::probe(cx, &self.jid);
+            cx.send(probe);
+            cx.timers.set(Timer::Reappear(self.jid.clone()), cx.now.after(REAPPEAR));
+        }
+    }
+
+    /// Clients that did not show up again are gone.
+    pub fn drop_stale(&mut self, cx: &mut Context) {
+        let before = self.resources.len();
+        self.resources.retain(|_, resource| !resource.stale);
+        if self.resources.len() == before {
+            return;
+        }
+        if self.wanted(cx) {
+            self.send_status(cx);
+        } else {
+            self.log_out(cx);
+        }
+    }
+
+    /// Asks a client what it can do (XEP-0030), to know whether it takes roster item exchanges.
+    fn ask_features(&mut self, cx: &mut Context, name: &str, stanza: &Element) {
+        let Some(to) = stanza.attr("from").and_then(|from| from.parse::<Jid>().ok()) else { return };
+        if presence::resource(&to) != Some(name) {
+            return;
+        }
+        let iq = disco::ask(cx, &to);
+        cx.query(&self.jid, to, iq, Query::Features(disco::node_ver(stanza)));
+    }
+
+    /// Remembers that contacts must be written.
+    pub fn save_later(&self, cx: &mut Context) {
+        cx.timers.set_once(Timer::Save(self.jid.clone()), cx.now.after(SAVE));
+    }
+
+    /// Writes changed contacts.
+    pub fn save_now(&mut self, cx: &mut Context) {
+        cx.timers.cancel(&Timer::Save(self.jid.clone()));
+        let Some(registration) = &self.registration else { return };
+        let mut changed = Vec::new();
+        for contact in self.contacts.iter_mut().filter(|contact| contact.dirty) {
+            contact.dirty = false;
+            changed.push(contact.stored.clone());
+        }
+        if !changed.is_empty() {
+            cx.store(
+                storage::Request::SaveContacts(registration.id, changed),
+                format!("contacts of {}", self.jid),
+            );
+        }
+    }
+
+    /// Deletes a contact from storage.
+    pub fn unsave(&self, cx: &mut Context, legacy_name: &str) {
+        if let Some(registration) = &self.registration {
+            cx.store(
+                storage::Request::RemoveContacts(registration.id, vec![legacy_name.to_owned()]),
+                format!("removal of a contact of {}", self.jid),
+            );
+        }
+    }
+
+    /// Lets go of the user after a while, unless he comes back.
+    pub fn forget_later(&self, cx: &mut Context) {
+        cx.timers.set(Timer::Forget(self.jid.clone()), cx.now.after(FORGET));
+    }
+
+    /// Nothing is lost if he is forgotten.
+    pub fn forgettable(&self) -> bool {
+        self.early.is_none()
+            && self.session == Session::Offline
+            && self.resources.is_empty()
+            && self.kept.is_empty()
+    }
+}
