@@ -47,6 +47,7 @@ const UNAVAILABLE: u8 = 69;
 const CONFIGURATION: u8 = 78;
 
 fn main() -> ExitCode {
+    purple::os::let_crashes_kill();
     // Asked for before the process shows its title in their place.
     let arguments: Vec<_> = std::env::args_os().collect();
     let result = match cli::parse(arguments.iter().skip(1).cloned()) {
@@ -76,12 +77,10 @@ type Failure = (u8, String);
 
 /// Initialises once, serves in forked children.
 fn start_zygote(options: &Options) -> Result<(), Failure> {
-    let (settings, problem) = match prepare(options) {
-        Ok(prepared) => prepared,
-        // The launcher logs why.
-        Err((status, text)) => return Err((status, text)),
-    };
-    let connection = zygote::run(problem.as_deref()).map_err(|error| (UNAVAILABLE, error.to_string()))?;
+    let unavailable = |error: zygote::ZygoteError| (UNAVAILABLE, error.to_string());
+    let deaths = zygote::Deaths::watch().map_err(unavailable)?;
+    let (settings, problem) = prepare(options)?;
+    let connection = zygote::run(&deaths, problem.as_deref()).map_err(unavailable)?;
     match connection {
         Some(socket) => serve(settings, options, socket, problem),
         None => Ok(()),

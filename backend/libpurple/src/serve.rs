@@ -7,7 +7,6 @@ use std::cell::RefCell;
 use std::collections::HashMap;
 use std::io;
 use std::os::fd::OwnedFd;
-use std::process::exit;
 use std::time::{Duration, Instant};
 
 use spectrum2_backend_protocol::{
@@ -451,7 +450,7 @@ impl Server {
         for (_, session) in self.sessions.drain() {
             session.logout(&mut out);
         }
-        exit(0);
+        os::end(0);
     }
 
     fn stats(&self) -> Frame {

@@ -28,16 +28,33 @@ use crate::purple::os;
 )]
 pub struct ZygoteError(#[from] Errno);
 
+/// The deaths of children, as something to read.
+#[derive(Debug)]
+pub struct Deaths {
+    signals: SignalFd,
+    blocked: SigSet,
+}
+
+impl Deaths {
+    /// Blocks SIGCHLD. To be called before libpurple starts: tcl.so has a thread that would take the signal otherwise.
+    ///
+    /// # Errors
+    /// No descriptors are left.
+    pub fn watch() -> Result<Self, ZygoteError> {
+        let mut blocked = SigSet::empty();
+        blocked.add(Signal::SIGCHLD);
+        blocked.thread_block()?;
+        let signals = SignalFd::with_flags(&blocked, SfdFlags::SFD_CLOEXEC | SfdFlags::SFD_NONBLOCK)?;
+        Ok(Self { signals, blocked })
+    }
+}
+
 /// Tells the launcher whether libpurple works, then forks a child for each connection. Returns in each child, with the
 /// connection; in the zygote, with none, when the launcher is gone.
 ///
 /// # Errors
 /// Standard input is no socket of a launcher.
-pub fn run(problem: Option<&str>) -> Result<Option<OwnedFd>, ZygoteError> {
-    let mut children = SigSet::empty();
-    children.add(Signal::SIGCHLD);
-    children.thread_block()?;
-    let signals = SignalFd::with_flags(&children, SfdFlags::SFD_CLOEXEC | SfdFlags::SFD_NONBLOCK)?;
+pub fn run(deaths: &Deaths, problem: Option<&str>) -> Result<Option<OwnedFd>, ZygoteError> {
     os::set_title("spectrum2 backend zygote");
     let launcher = stdin();
     match problem {
@@ -47,13 +64,13 @@ pub fn run(problem: Option<&str>) -> Result<Option<OwnedFd>, ZygoteError> {
     loop {
         let mut waiting = [
             PollFd::new(launcher.as_fd(), PollFlags::POLLIN),
-            PollFd::new(signals.as_fd(), PollFlags::POLLIN),
+            PollFd::new(deaths.signals.as_fd(), PollFlags::POLLIN),
         ];
         match poll(&mut waiting, PollTimeout::NONE) {
             Err(Errno::EINTR) => continue,
             result => result?,
         };
-        while matches!(signals.read_signal(), Ok(Some(_))) {}
+        while matches!(deaths.signals.read_signal(), Ok(Some(_))) {}
         reap(&launcher)?;
         let asked = waiting[0].any().unwrap_or(false);
         if !asked {
@@ -64,7 +81,7 @@ pub fn run(problem: Option<&str>) -> Result<Option<OwnedFd>, ZygoteError> {
             match os::fork() {
                 Ok(Some(child)) => tell(&launcher, &format!("started {child}"))?,
                 Ok(None) => {
-                    children.thread_unblock()?;
+                    deaths.blocked.thread_unblock()?;
                     release_standard_input();
                     return Ok(Some(connection));
                 }

@@ -45,6 +45,23 @@ pub fn adopt(fd: RawFd) -> io::Result<OwnedFd> {
     Ok(unsafe { OwnedFd::from_raw_fd(fd) })
 }
 
+/// Ends the process without the exit handlers of libraries: tcl.so's waits for a thread that a forked child lacks.
+pub fn end(status: i32) -> ! {
+    // SAFETY: takes a number.
+    unsafe { libc::_exit(status) }
+}
+
+/// Lets a crash end the process at once.
+///
+/// The standard library's handler, which looks for overflows of its own threads' stacks, ignores such a signal that
+/// somebody sent, and would hide from the launcher what killed a process.
+pub fn let_crashes_kill() {
+    for signal in [libc::SIGSEGV, libc::SIGBUS] {
+        // SAFETY: restores what the kernel does by default.
+        unsafe { libc::signal(signal, libc::SIG_DFL) };
+    }
+}
+
 /// Has the kernel end this process by SIGALRM unless called again within this many seconds.
 pub fn rearm_alarm(seconds: u32) {
     // SAFETY: takes a number.

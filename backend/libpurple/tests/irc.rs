@@ -1,0 +1,356 @@
+//! The backend program between a daemon, which these tests play, and a real IRC server.
+
+mod support;
+
+use std::net::TcpListener;
+use std::time::{Duration, Instant};
+
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+use spectrum2_backend_protocol::Frame;
+use support::{Daemon, Irc, Ngircd, Process, Scratch, Zygote, backend, buddy, message};
+
+const ROMEO: &str = "romeo@example.org";
+const JULIET: &str = "juliet@example.org";
+
+struct Stage {
+    irc: Ngircd,
+    zygote: Zygote,
+    scratch: Scratch,
+}
+
+/// A server and a zygote that is ready; nothing where there is no server.
+fn stage(purple: &str) -> Option<Stage> {
+    let irc = Ngircd::start(None)?;
+    let scratch = Scratch::new("irc");
+    let config = scratch.file("irc.cfg", &irc.config(&scratch.0.join("state"), purple));
+    let zygote = Zygote::start(&config);
+    assert_eq!(zygote.says(), "ready");
+    Some(Stage { irc, zygote, scratch })
+}
+
+#[test]
+fn romeo_and_the_nurse_talk() {
+    let Some(stage) = stage("ratelimit-interval=0\n") else { return };
+    let mut nurse = Irc::connect(stage.irc.port, "nurse");
+    let (mut daemon, _) = stage.zygote.serve();
+    let config = daemon.greet();
+    assert!(config.contains("needRegistration=0") && config.contains("name=ack"), "{config}");
+
+    daemon.login(ROMEO, "romeo@127.0.0.1", "");
+    daemon.login(ROMEO, "romeo@127.0.0.1", "");
+    daemon.expect_connected(ROMEO);
+
+    let serial = daemon.write(ROMEO, "nurse", "good morrow, Grüße – ☂ 🌹");
+    assert_eq!(nurse.expect_message(), "good morrow, Grüße – ☂ 🌹");
+    assert_eq!(daemon.expect_result(serial), None);
+
+    daemon.write(ROMEO, "nurse", "a & b < c\nsecond line");
+    assert_eq!(nurse.expect_message(), "a & b < c");
+    assert_eq!(nurse.expect_message(), "second line");
+    daemon.write(ROMEO, "nurse", "/me bows");
+    assert_eq!(nurse.expect_message(), "\u{1}ACTION bows\u{1}");
+
+    nurse.send("PRIVMSG romeo :Ah, sir! Käthe <b>sagt</b> \u{1d}naïve\u{1d}");
+    let heard = daemon.expect_message("nurse");
+    assert_eq!(heard.message, "Ah, sir! Käthe <b>sagt</b> naïve");
+    assert_eq!(heard.xhtml.as_deref(), Some(""));
+    assert_eq!(heard.timestamp.as_deref(), Some(""));
+
+    daemon.logout(ROMEO);
+    daemon.login(ROMEO, "romeo@127.0.0.1", "");
+    daemon.expect_connected(ROMEO);
+    let connected = daemon.seen().iter().filter(|frame| matches!(frame, Frame::Connected(_))).count();
+    assert_eq!(connected, 2, "the repeated LOGIN is not a second session");
+}
+
+#[test]
+fn long_messages_arrive_whole() {
+    let Some(stage) = stage("ratelimit-interval=0\n") else { return };
+    let mut nurse = Irc::connect(stage.irc.port, "nurse");
+    let (mut daemon, _) = stage.zygote.serve();
+    daemon.greet();
+    daemon.login(ROMEO, "romeo@127.0.0.1", "");
+    daemon.expect_connected(ROMEO);
+
+    let text = "Schlüssel☂ und Rosen🌹 ".repeat(200);
+    let text = text.trim();
+    assert!(text.len() > 4096);
+    let serial = daemon.write(ROMEO, "nurse", text);
+    let mut heard = nurse.expect_message();
+    while heard.len() < text.len() {
+        heard = format!("{heard} {}", nurse.expect_message());
+    }
+    assert_eq!(heard, text);
+    assert_eq!(daemon.expect_result(serial), None);
+}
+
+#[test]
+fn lines_go_in_step_and_are_acknowledged_when_they_went() {
+    let Some(stage) = stage("ratelimit-interval=1\nratelimit-burst=3\n") else { return };
+    let mut nurse = Irc::connect(stage.irc.port, "nurse");
+    let (mut daemon, _) = stage.zygote.serve();
+    daemon.greet();
+    daemon.login(ROMEO, "romeo@127.0.0.1", "");
+    daemon.expect_connected(ROMEO);
+
+    // Measured by the results: ngircd lets new connections wait.
+    let start = Instant::now();
+    let burst = daemon.write(ROMEO, "nurse", "1\n2\n3");
+    let later = daemon.write(ROMEO, "nurse", "4\n5");
+    assert_eq!(daemon.expect_result(burst), None);
+    assert!(start.elapsed() < Duration::from_millis(900), "the first lines wait: {:?}", start.elapsed());
+    assert_eq!(daemon.expect_result(later), None);
+    assert!(start.elapsed() > Duration::from_millis(1900), "the last lines do not: {:?}", start.elapsed());
+    for line in ["1", "2", "3", "4", "5"] {
+        assert_eq!(nurse.expect_message(), line);
+    }
+
+    let waiting = daemon.write(ROMEO, "nurse", "6\n7\n8\n9");
+    daemon.logout(ROMEO);
+    assert_eq!(daemon.expect_result(waiting).unwrap().0, 0, "what was not sent is said to be lost");
+}
+
+#[test]
+fn what_cannot_be_sent_is_refused() {
+    let Some(stage) = stage("") else { return };
+    let (mut daemon, _) = stage.zygote.serve();
+    daemon.greet();
+    daemon.login(ROMEO, "romeo@127.0.0.1", "");
+    daemon.expect_connected(ROMEO);
+
+    let serial = daemon.write(ROMEO, "a b", "hello?");
+    let (_, text) = daemon.expect_result(serial).unwrap();
+    assert!(text.contains("“a b” is not a nick"), "{text}");
+
+    // The server says so later; nobody else said it.
+    let serial = daemon.write(ROMEO, "nobody", "hello?");
+    assert_eq!(daemon.expect_result(serial), None);
+    let notice = daemon.expect_message("irc");
+    assert_eq!(notice.message, "nobody: User is not logged in");
+}
+
+#[test]
+fn contacts_are_added_and_seen() {
+    let Some(stage) = stage("") else { return };
+    let (mut daemon, _) = stage.zygote.serve();
+    let _nurse = Irc::connect(stage.irc.port, "nurse");
+    daemon.greet();
+    daemon.login(ROMEO, "romeo@127.0.0.1", "");
+    daemon.expect_connected(ROMEO);
+    daemon.send(&Frame::BuddyChanged(buddy(ROMEO, "nurse")));
+    let nurse = daemon.expect_buddy("nurse", |_| true);
+    assert_eq!(nurse.groups, ["Buddies"]);
+}
+
+#[test]
+fn the_network_says_why_a_login_fails() {
+    let Some(irc) = Ngircd::start(Some("capulet")) else { return };
+    let scratch = Scratch::new("irc");
+    let config = scratch.file("irc.cfg", &irc.config(&scratch.0.join("state"), ""));
+    let zygote = Zygote::start(&config);
+    assert_eq!(zygote.says(), "ready");
+    let (mut daemon, _) = zygote.serve();
+    daemon.greet();
+    daemon.login(ROMEO, "romeo@127.0.0.1", "wrong");
+    let (_, text) = daemon.expect_disconnected(ROMEO);
+    assert!(!text.is_empty());
+
+    // The same process takes the next try.
+    daemon.login(ROMEO, "romeo@127.0.0.1", "capulet");
+    daemon.expect_connected(ROMEO);
+}
+
+#[test]
+fn an_account_belongs_to_one_user() {
+    let Some(stage) = stage("") else { return };
+    let (mut daemon, _) = stage.zygote.serve();
+    daemon.greet();
+    daemon.login(ROMEO, "romeo@127.0.0.1", "");
+    daemon.expect_connected(ROMEO);
+    daemon.login(JULIET, "romeo@127.0.0.1", "");
+    let (error, text) = daemon.expect_disconnected(JULIET);
+    assert_eq!(error, 1);
+    assert!(text.contains("in use by another user"), "{text}");
+}
+
+#[test]
+fn an_account_is_never_in_two_processes() {
+    let Some(stage) = stage("") else { return };
+    let (mut first, _) = stage.zygote.serve();
+    let (mut second, _) = stage.zygote.serve();
+    first.greet();
+    second.greet();
+    first.login(ROMEO, "romeo@127.0.0.1", "");
+    first.expect_connected(ROMEO);
+
+    // It waits for the first to let go.
+    second.login(ROMEO, "romeo@127.0.0.1", "");
+    first.logout(ROMEO);
+    second.expect_connected(ROMEO);
+
+    first.login(ROMEO, "romeo@127.0.0.1", "");
+    let (error, _) = first.expect_disconnected(ROMEO);
+    assert_eq!(error, 0, "it may be free later");
+}
+
+#[test]
+fn a_crash_takes_only_its_own_users() {
+    let Some(stage) = stage("") else { return };
+    let mut nurse = Irc::connect(stage.irc.port, "nurse");
+    let (mut first, pid) = stage.zygote.serve();
+    let (mut second, _) = stage.zygote.serve();
+    for (daemon, user, name) in
+        [(&mut first, ROMEO, "romeo@127.0.0.1"), (&mut second, JULIET, "juliet@127.0.0.1")]
+    {
+        daemon.greet();
+        daemon.login(user, name, "");
+        daemon.expect_connected(user);
+    }
+    kill(Pid::from_raw(pid), Signal::SIGSEGV).unwrap();
+    assert_eq!(stage.zygote.says(), format!("ended {pid} signal 11 (SIGSEGV)"));
+    first.expect_end();
+
+    second.write(JULIET, "nurse", "still here");
+    assert_eq!(nurse.expect_message(), "still here");
+
+    // And its user is back at once in another process: the lock went with the process.
+    let (mut third, _) = stage.zygote.serve();
+    third.greet();
+    third.login(ROMEO, "romeo2@127.0.0.1", "");
+    third.expect_connected(ROMEO);
+}
+
+#[test]
+fn children_end_with_their_daemon_and_the_zygote_with_its_launcher() {
+    let Some(mut stage) = stage("") else { return };
+    let (mut daemon, pid) = stage.zygote.serve();
+    daemon.greet();
+    daemon.login(ROMEO, "romeo@127.0.0.1", "");
+    daemon.expect_connected(ROMEO);
+    let title = std::fs::read_to_string(format!("/proc/{pid}/cmdline")).unwrap();
+    assert!(title.starts_with("spectrum2 backend irc: 1 user\0"), "{title}");
+    drop(daemon);
+    assert_eq!(stage.zygote.says(), format!("ended {pid} exit 0"));
+
+    let accounts: Vec<_> = std::fs::read_dir(stage.scratch.0.join("state/accounts")).unwrap().collect();
+    assert_eq!(accounts.len(), 1);
+    let settings = accounts[0].as_ref().unwrap().path().join("settings");
+    assert!(std::fs::read_to_string(settings).unwrap().starts_with("spectrum2 account settings 1\n"));
+    for name in ["accounts.xml", "prefs.xml", "blist.xml"] {
+        assert!(!stage.scratch.0.join("state").join(name).exists(), "{name} is not written");
+    }
+
+    let Zygote { process, .. } = &mut stage.zygote;
+    let pid = Pid::from_raw(process.0.id().try_into().unwrap());
+    drop(std::mem::replace(&mut stage.zygote, Zygote::start(&stage.scratch.0.join("irc.cfg"))));
+    assert!(kill(pid, None).is_err(), "the zygote is gone");
+}
+
+#[test]
+fn a_missing_plugin_is_told_to_the_launcher_and_to_the_daemon() {
+    let scratch = Scratch::new("missing");
+    let config = scratch.file(
+        "icq.cfg",
+        &format!(
+            "[service]\njid=icq.example.org\npassword=x\nprotocol=prpl-icq\nport=5347\nworking_dir={}\n[database]\ntype=none\n",
+            scratch.0.join("state").display()
+        ),
+    );
+    let zygote = Zygote::start(&config);
+    let said = zygote.says();
+    assert!(said.starts_with("problem service.protocol: libpurple has no plugin \"prpl-icq\". "), "{said}");
+    let (mut daemon, _) = zygote.serve();
+    daemon.greet();
+    let text = daemon.expect("PROBLEM", |frame| match frame {
+        Frame::Problem(problem) => Some(problem.text.clone()),
+        _ => None,
+    });
+    assert!(said.ends_with(&text), "{text}");
+    daemon.login(ROMEO, "1234", "");
+    assert_eq!(daemon.expect_disconnected(ROMEO).0, 1);
+}
+
+/// Starts a backend as Spectrum 2's daemon does.
+fn spectrum2(irc: &Ngircd, scratch: &Scratch) -> (Daemon, Process) {
+    let config = scratch.file("irc.cfg", &irc.config(&scratch.0.join("state"), "ratelimit-interval=00\n"));
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = listener.local_addr().unwrap().port().to_string();
+    let child = backend()
+        .args(["--host", "127.0.0.1", "--port", &port, "--service.backend_id=1", "-n"])
+        .arg(config)
+        .env_remove("GST_PLUGIN_SYSTEM_PATH_1_0")
+        .spawn()
+        .unwrap();
+    let process = Process(child);
+    (Daemon::accept(&listener), process)
+}
+
+#[test]
+fn the_daemon_of_spectrum_2_can_drive_it() {
+    let Some(irc) = Ngircd::start(None) else { return };
+    let scratch = Scratch::new("spectrum2");
+    let mut nurse = Irc::connect(irc.port, "nurse");
+    let (mut daemon, mut process) = spectrum2(&irc, &scratch);
+
+    // What its daemon sent in a recorded session, in the same order, with the name of our server.
+    let mut decoder = spectrum2_backend_protocol::Decoder::new(1 << 20);
+    for line in
+        include_str!("fixtures/irc-1-chat.jsonl").lines().filter(|line| line.contains("\"dir\":\"d2b\""))
+    {
+        let hex = line.split("\"hex\":\"").nth(1).unwrap().split('"').next().unwrap();
+        let bytes: Vec<u8> = (0..hex.len())
+            .step_by(2)
+            .map(|place| u8::from_str_radix(&hex[place..place + 2], 16).unwrap())
+            .collect();
+        decoder.push(&bytes);
+    }
+    let mut ended = false;
+    while let Some(mut frame) = decoder.next().unwrap() {
+        match &mut frame {
+            Frame::Login(login) => login.legacy_name = "romeo@127.0.0.1".to_owned(),
+            Frame::Exit => ended = true,
+            _ => {}
+        }
+        daemon.send(&frame);
+        match &frame {
+            Frame::Login(_) => daemon.expect_connected(ROMEO),
+            Frame::ConvMessage(message) if message.message == "good morrow" => {
+                assert_eq!(nurse.expect_message(), "good morrow");
+                nurse.send("PRIVMSG romeo :Ah, sir!");
+                assert_eq!(daemon.expect_message("nurse").message, "Ah, sir!");
+            }
+            Frame::VCard(_) => {
+                daemon.expect("VCARD", |frame| match frame {
+                    Frame::VCard(vcard) if vcard.buddy_name == "nurse" => Some(()),
+                    _ => None,
+                });
+            }
+            _ => {}
+        }
+    }
+    assert!(ended);
+    for text in ["Grüße – ☂ 🌹", "line one", "line two", "\u{1}ACTION bows deeply\u{1}", "a & b < c"]
+    {
+        assert_eq!(nurse.expect_message(), text);
+    }
+    assert!(nurse.expect_message().starts_with("yyyyy"));
+    assert!(process.0.wait().unwrap().success());
+    assert!(
+        daemon.seen().iter().all(|frame| !matches!(frame, Frame::Result(_) | Frame::Problem(_))),
+        "nothing that it does not know"
+    );
+}
+
+#[test]
+fn a_message_without_a_session_is_refused_or_ignored_but_harmless() {
+    let Some(stage) = stage("") else { return };
+    let (mut daemon, _) = stage.zygote.serve();
+    daemon.greet();
+    daemon.send(&Frame::ConvMessage(message("nobody@example.org", "nurse", "hello")));
+    daemon.login(ROMEO, "", "");
+    assert_eq!(daemon.expect_disconnected(ROMEO).0, 1);
+    daemon.send_bytes(&[0, 0, 0, 2, 0xff, 0xff]);
+    daemon.send(&Frame::Ping);
+    daemon.expect("PONG", |frame| matches!(frame, Frame::Pong).then_some(()));
+}
