@@ -135,7 +135,9 @@ impl User {
     /// Gets in line for a backend.
     fn seek_backend(&mut self, cx: &mut Context) {
         self.session = Session::Waiting;
-        self.say_state(cx, None);
+        if self.trouble.failures == 0 {
+            self.say_state(cx, None);
+        }
         let solo = self.trouble.crashes(cx.now) >= SOLO_FROM;
         if let Some(link) = cx.place(&self.jid, solo) {
             self.seated(cx, link);
@@ -221,7 +223,7 @@ impl User {
         if self.link() != Some(link) {
             return;
         }
-        let text = frame.message.clone().unwrap_or_default();
+        let text = one_line(frame.message.as_deref().unwrap_or_default());
         info!(user = %self.jid, error = frame.error, reason = %text, "the network ended the session");
         self.leave_backend(cx);
         self.put_back(cx);
@@ -312,7 +314,7 @@ impl User {
             }
             _ => "Go offline and online again to try once more.",
         };
-        let reason = or_unknown(text).trim_end_matches('.');
+        let reason = or_unknown(text);
         self.tell_error(cx, number, &format!("The network refused the login: {reason}. {advice}"));
         reason.clone_into(&mut self.trouble.reason);
         self.say_state(cx, Some(&format!("Refused: {reason}")));
@@ -482,8 +484,14 @@ impl User {
     }
 }
 
+/// What a network says, as a part of a sentence of ours.
+fn one_line(text: &str) -> String {
+    let lines = text.lines().map(|line| line.trim().trim_end_matches('.')).filter(|line| !line.is_empty());
+    lines.collect::<Vec<_>>().join("; ")
+}
+
 fn or_unknown(text: &str) -> &str {
-    if text.trim().is_empty() { "the network gave no reason" } else { text.trim() }
+    if text.is_empty() { "the network gave no reason" } else { text }
 }
 
 /// Spectrum 2's names of the errors, as clients know them.
