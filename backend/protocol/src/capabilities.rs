@@ -27,6 +27,8 @@ const MAX_NAMES: usize = 64;
 pub struct Capabilities {
     /// `registration.needPassword`: users must give a password when they register. Default yes.
     pub need_password: Option<bool>,
+    /// `registration.passwordOptional`, ours: where a password is asked for, it may be left empty. Default no.
+    pub password_optional: Option<bool>,
     /// `registration.needRegistration`: users must register before they log in. Default yes once any backend reported.
     pub need_registration: Option<bool>,
     /// `registration.extraField`, repeated.
@@ -65,6 +67,7 @@ impl Capabilities {
     pub fn merge(&mut self, later: &Self) {
         let Self {
             need_password,
+            password_optional,
             need_registration,
             extra_fields,
             receipts,
@@ -75,6 +78,7 @@ impl Capabilities {
             extensions,
         } = self;
         *need_password = need_password.or(later.need_password);
+        *password_optional = password_optional.or(later.password_optional);
         *need_registration = need_registration.or(later.need_registration);
         *receipts = receipts.or(later.receipts);
         *muc = muc.or(later.muc);
@@ -96,6 +100,7 @@ impl Capabilities {
     fn set(&mut self, section: &str, key: &str, value: &str) {
         let flag = match (section, key) {
             ("registration", "needPassword") => &mut self.need_password,
+            ("registration", "passwordOptional") => &mut self.password_optional,
             ("registration", "needRegistration") => &mut self.need_registration,
             ("features", "receipts") => &mut self.receipts,
             ("features", "muc") => &mut self.muc,
@@ -127,6 +132,7 @@ impl fmt::Display for Capabilities {
         };
         writeln!(f, "[registration]")?;
         flag(f, "needPassword", self.need_password)?;
+        flag(f, "passwordOptional", self.password_optional)?;
         flag(f, "needRegistration", self.need_registration)?;
         for field in &self.extra_fields {
             writeln!(f, "extraField={field}")?;

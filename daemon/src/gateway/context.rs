@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 use spectrum2_backend_protocol::{Capabilities, Frame};
 use spectrum2_config::Config;
 use spectrum2_xmpp::stanza::{Condition, ErrorType, error_reply};
+use spectrum2_xmpp::xep_0115::Caps;
 use spectrum2_xmpp::{Element, ns};
 
 use super::disco::Hashes;
@@ -29,8 +30,8 @@ const CLIENTS: usize = 2_000;
 /// A request of ours to an XMPP entity.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Query {
-    /// What a client can do; its `node#ver`, where it told one.
-    Features(Option<String>),
+    /// What a client can do; what its presence said of it (XEP-0115).
+    Features(Option<Caps>),
     /// A user's roster, where the server lets us read it (XEP-0356 §4.1, XEP-0321).
     Roster,
     /// The roster of a user who unregistered: our items in it are to go.

@@ -111,17 +111,7 @@ pub fn ask(cx: &mut Context, to: &Jid) -> Element {
         .child(xep_0030::info_query(None))
 }
 
-/// `node#ver` of a client's presence.
-pub fn node_ver(presence: &Element) -> Option<String> {
-    Caps::read(presence).map(|caps| caps.query_node())
-}
-
 /// Whether a client takes roster item exchanges, if its kind answered before.
 pub fn known_client(cx: &Context, presence: &Element) -> Option<bool> {
-    cx.clients.get(&node_ver(presence)?).copied()
-}
-
-/// Whether a disco#info answer names XEP-0144.
-pub fn takes_exchange(query: &Element) -> bool {
-    Info::read(query).is_some_and(|info| info.has(ns::ROSTERX))
+    cx.clients.get(&Caps::read(presence)?.query_node()).copied()
 }

@@ -1,6 +1,7 @@
 //! Requests to the gateway and to contacts. Every one is answered, from the JID that was asked.
 
 use spectrum2_xmpp::stanza::{Condition, ErrorType, iq_result};
+use spectrum2_xmpp::xep_0030::Info;
 use spectrum2_xmpp::{Element, ns, xep_0106};
 
 use super::context::{Context, Query};
@@ -120,10 +121,12 @@ impl User {
         let payload =
             answer.filter(|iq| iq.attr("type") == Some("result")).and_then(|iq| iq.elements().next());
         match query {
-            Query::Features(node_ver) => {
-                let exchange = payload.is_some_and(disco::takes_exchange);
-                if let (Some(node_ver), true) = (node_ver, payload.is_some()) {
-                    cx.learn_client(node_ver, exchange);
+            Query::Features(caps) => {
+                let info = payload.and_then(Info::read).unwrap_or_default();
+                let exchange = info.has(ns::ROSTERX);
+                // XEP-0115 §5.4: who announces a hash that is not his own must not speak for others.
+                if let Some(caps) = caps.filter(|caps| caps.matches(&info)) {
+                    cx.learn_client(caps.query_node(), exchange);
                 }
                 if let Some(resource) = presence::resource(from).and_then(|name| self.resources.get_mut(name))
                 {

@@ -54,6 +54,8 @@ const PING: u64 = 20_000;
 const HANDSHAKE: u64 = 30_000;
 /// Users who were logged in before the restart are asked this far apart.
 const BRING_BACK: u64 = 50;
+/// Domains whose privileges are remembered.
+const DOMAINS: usize = 100;
 /// Stanzas of one user that wait for storage.
 const EARLY: usize = 50;
 /// Strangers who are remembered for a minute besides `service.max_users` registered users.
@@ -297,6 +299,9 @@ impl Gateway {
             message: granted("message", &["outgoing"]),
         };
         info!(domain = %from.domain(), roster = privileges.roster, message = privileges.message, "the XMPP server grants privileges");
+        if self.cx.privileges.len() >= DOMAINS && !self.cx.privileges.contains_key(from.domain().as_str()) {
+            return;
+        }
         // A server that speaks both namespaces tells of the same rights twice: the newer one counts.
         let known = self.cx.privileges.entry(from.domain().to_string()).or_default();
         if known.namespace != ns::PRIVILEGE_2 || privileges.namespace == ns::PRIVILEGE_2 {

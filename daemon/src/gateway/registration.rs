@@ -52,7 +52,8 @@ impl User {
                     .value(username),
             );
         if cx.needs_password() {
-            form = form.field(Field::new(FieldType::TextPrivate, "password").label("Password").required());
+            let field = Field::new(FieldType::TextPrivate, "password").label("Password");
+            form = form.field(if cx.password_optional() { field } else { field.required() });
         }
         form = form.field(
             Field::new(FieldType::ListSingle, "language")
@@ -98,7 +99,7 @@ impl User {
             return Err("This is your XMPP address; your name on the other network is needed");
         }
         let password = values.password.unwrap_or_default();
-        if cx.needs_password() && password.is_empty() {
+        if cx.needs_password() && !cx.password_optional() && password.is_empty() {
             return Err("A password is needed");
         }
         let legacy_name = cx.masked(username);
@@ -125,7 +126,7 @@ impl User {
     /// Without a password a name is a claim: the first one has it.
     fn check_name(&self, cx: &mut Context, iq: Option<&Element>, registration: Registration) {
         let iq = iq.cloned();
-        if cx.needs_password() {
+        if !registration.password.is_empty() {
             self.save_registration(cx, iq, registration);
         } else {
             let request =
@@ -206,7 +207,7 @@ impl User {
             return;
         }
         let Some(node) = self.jid.node() else { return };
-        if cx.needs_password() {
+        if cx.needs_password() && !cx.password_optional() {
             return;
         }
         let values = Values { username: Some(node.to_string()), ..Values::default() };
@@ -299,6 +300,11 @@ impl Context {
     /// Whether users give a password when they register, as the backend says.
     pub(super) fn needs_password(&self) -> bool {
         self.capabilities.need_password.unwrap_or(true)
+    }
+
+    /// Whether the password may be left out all the same (IRC networks let anybody in).
+    fn password_optional(&self) -> bool {
+        self.capabilities.password_optional == Some(true)
     }
 
     /// Whether users of this domain may register.

@@ -6,6 +6,7 @@ use jid::{BareJid, Jid};
 use serde::{Deserialize, Serialize};
 use spectrum2_backend_protocol::StatusType;
 use spectrum2_xmpp::Element;
+use spectrum2_xmpp::xep_0115::Caps;
 
 use super::contact::{Contact, Contacts};
 use super::context::{Context, Query};
@@ -240,7 +241,7 @@ impl User {
             return;
         }
         let iq = disco::ask(cx, &to);
-        cx.query(&self.jid, to, iq, Query::Features(disco::node_ver(stanza)));
+        cx.query(&self.jid, to, iq, Query::Features(Caps::read(stanza)));
     }
 
     /// Remembers that contacts must be written.

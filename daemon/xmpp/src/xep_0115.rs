@@ -2,6 +2,7 @@
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
+use serde::{Deserialize, Serialize};
 use sha1::{Digest, Sha1};
 
 use crate::element::Element;
@@ -10,7 +11,7 @@ use crate::xep_0004::Form;
 use crate::xep_0030::Info;
 
 /// What a presence says about its sender's capabilities.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Caps {
     /// The sender's program, as a URI.
     pub node: String,

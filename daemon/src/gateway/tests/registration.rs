@@ -118,3 +118,20 @@ fn presence_registers_where_the_admin_says_so() {
         "romeo"
     );
 }
+
+#[test]
+fn where_a_password_may_be_left_out_the_form_says_so() {
+    let mut stage = Stage::with("", "[registration]\nneedPassword=1\npasswordOptional=1\n");
+    stage.says(&format!(
+        "<iq type='get' id='1' from='{ROMEO}' to='{GATEWAY}'><query xmlns='jabber:iq:register'/></iq>"
+    ));
+    let form = stage.only_stanza();
+    let query = form.find("query", ns::REGISTER).expect("the form");
+    assert!(query.find_same("password").is_some());
+    let fields = query.find("x", ns::DATA).expect("a data form");
+    let password = fields.elements().find(|field| field.attr("var") == Some("password")).expect("a field for it");
+    assert!(password.find_same("required").is_none());
+    assert_eq!(submit(&mut stage, ROMEO, "<username>romeo</username>").attr("type"), Some("result"));
+    let taken = submit(&mut stage, "tybalt@example.org/x", "<username>romeo</username>");
+    assert_eq!(condition(&taken), Some("conflict"), "without a password a name is only a claim");
+}
