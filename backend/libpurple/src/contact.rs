@@ -29,23 +29,17 @@ pub struct Contacts {
     known: BTreeMap<String, Buddy>,
     /// Normalised names of those that changed.
     changed: BTreeSet<String>,
-    first: First,
-}
-
-/// The first burst.
-#[derive(Debug)]
-enum First {
-    /// Nothing came yet, or it is coming: since, and the last time.
-    Collecting { since: Option<Instant>, last: Instant },
-    /// It is over.
-    Done,
+    /// Since when the first of these waits, and since when the last.
+    since: Instant,
+    last: Instant,
+    /// Whether the first burst is over.
+    settled: bool,
 }
 
 impl Contacts {
     /// No contacts.
     pub const fn new(user: String, now: Instant) -> Self {
-        let first = First::Collecting { since: None, last: now };
-        Self { user, known: BTreeMap::new(), changed: BTreeSet::new(), first }
+        Self { user, known: BTreeMap::new(), changed: BTreeSet::new(), since: now, last: now, settled: false }
     }
 
     /// Whether the daemon was told of this contact.
@@ -53,27 +47,28 @@ impl Contacts {
         self.known.contains_key(name)
     }
 
+    /// The name under which the daemon knows a contact; a stranger's is the normalised one.
+    pub fn name<'a>(&'a self, normalised: &'a str) -> &'a str {
+        self.known.get(normalised).map_or(normalised, |buddy| &buddy.buddy_name)
+    }
+
     /// A contact may have changed.
     pub fn touch(&mut self, name: String, now: Instant) {
-        self.changed.insert(name);
-        if let First::Collecting { since, last } = &mut self.first {
-            since.get_or_insert(now);
-            *last = now;
+        if self.changed.is_empty() {
+            self.since = now;
         }
+        self.last = now;
+        self.changed.insert(name);
     }
 
     /// When to tell the daemon.
     pub fn deadline(&self) -> Option<Instant> {
         if self.changed.is_empty() {
-            return None;
-        }
-        match self.first {
-            First::Collecting { since: Some(since), last } if self.changed.len() < BURST => {
-                Some((last + QUIET).min(since + LONGEST))
-            }
-            First::Collecting { since: None, last } => Some(last),
-            First::Collecting { since: Some(since), .. } => Some(since),
-            First::Done => Some(Instant::now()),
+            None
+        } else if self.settled || self.changed.len() >= BURST {
+            Some(self.since)
+        } else {
+            Some((self.last + QUIET).min(self.since + LONGEST))
         }
     }
 }
@@ -91,7 +86,7 @@ impl Session {
             return;
         }
         if self.contacts.changed.len() < BURST {
-            self.contacts.first = First::Done;
+            self.contacts.settled = true;
         }
         for name in std::mem::take(&mut self.contacts.changed) {
             match self.account.contact(&name) {
@@ -127,7 +122,7 @@ impl Session {
         }
         let alias = wanted.alias.as_deref().unwrap_or_default();
         match self.account.contact(&name) {
-            None => self.account.add_contact(&wanted.buddy_name, alias, &wanted.groups),
+            None => self.account.add_contact(&name, alias, &wanted.groups),
             Some(present) => {
                 if !alias.is_empty() && alias != present.alias && alias != present.name {
                     self.account.rename_contact(&name, alias);
@@ -194,5 +189,15 @@ mod tests {
         let mut contacts = Contacts::new("romeo@example.org".to_owned(), start);
         (0..BURST).for_each(|number| contacts.touch(format!("servant{number}"), start));
         assert_eq!(contacts.deadline(), Some(start));
+    }
+
+    #[test]
+    fn later_changes_go_at_once() {
+        let start = Instant::now();
+        let mut contacts = Contacts::new("romeo@example.org".to_owned(), start);
+        contacts.settled = true;
+        let later = start + LONGEST;
+        contacts.touch("nurse".to_owned(), later);
+        assert_eq!(contacts.deadline(), Some(later));
     }
 }

@@ -236,7 +236,7 @@ impl Session {
                     }
                     frame
                 }
-                None => self.conversation_message(&name, text.plain),
+                None => self.conversation_message(self.contacts.name(&name), text.plain),
             }
         };
         frame.xhtml = Some(text.xhtml);

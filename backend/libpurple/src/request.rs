@@ -106,7 +106,7 @@ impl Session {
             return id.answer(&Answer::Authorize(false));
         }
         self.requests.authorizations.insert(name.clone(), id);
-        out.push(Frame::AuthRequest(self.buddy(&name)));
+        out.push(Frame::AuthRequest(self.buddy(self.contacts.name(&name))));
     }
 
     /// A plugin asks.

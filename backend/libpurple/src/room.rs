@@ -6,10 +6,16 @@ use crate::html;
 use crate::purple::Participant;
 use crate::session::Session;
 
+/// Rooms whose join is under way and whose nick is remembered.
+const MAX_JOINING: usize = 100;
+
 impl Session {
     /// The user wants to be in a room.
-    pub fn join_room(&self, room: &Room, out: &mut Vec<Frame>) {
+    pub fn join_room(&mut self, room: &Room, out: &mut Vec<Frame>) {
         let connected = self.account.is_connected();
+        if self.joining.len() < MAX_JOINING {
+            self.joining.insert(room.room.clone(), room.nickname.clone());
+        }
         let password = room.password.as_deref().unwrap_or_default();
         if !connected || !self.account.join_room(&room.room, &room.nickname, password) {
             let text =
@@ -30,10 +36,11 @@ impl Session {
         }
     }
 
-    /// The user is in the room; the occupants follow.
-    pub fn room_joined(&self, room: &str, out: &mut Vec<Frame>) {
+    /// The user is in the room, maybe under another nick than the wanted one; the occupants follow.
+    pub fn room_joined(&mut self, room: &str, out: &mut Vec<Frame>) {
+        let wanted = self.joining.remove(room);
         let nickname = self.account.nick_in_room(room);
-        if !nickname.is_empty() {
+        if !nickname.is_empty() && wanted.is_none_or(|wanted| wanted != nickname) {
             out.push(Frame::RoomNicknameChanged(Room {
                 user_name: self.user.clone(),
                 nickname,
@@ -44,8 +51,8 @@ impl Session {
     }
 
     /// The room could not be joined.
-    pub fn room_join_failed(&self, room: &str, out: &mut Vec<Frame>) {
-        let nick = self.account.nick_in_room(room);
+    pub fn room_join_failed(&mut self, room: &str, out: &mut Vec<Frame>) {
+        let nick = self.joining.remove(room).unwrap_or_default();
         out.push(self.not_joined(room, &nick, "The room could not be joined"));
     }
 

@@ -13,6 +13,7 @@ use spectrum2_backend_protocol::{
     BackendConfig, Buddy, Capabilities, ConnectionError, Extensions, Frame, Login, Problem, Stats, extension,
 };
 
+use crate::html;
 use crate::link::{Link, LinkError};
 use crate::log;
 use crate::purple::{self, AccountId, Dialog, Event, Protocol, Typing, event_loop, os};
@@ -353,8 +354,8 @@ impl Server {
                 self.unsaved.get_or_insert(now + SAVE);
             }
             Event::Dialog(account, id, dialog) => self.asked(account, id, dialog, out),
-            Event::Notice(text) => self.notice(text, out),
-            Event::OpenUri(uri) => self.notice(format!("Open this page: {uri}"), out),
+            Event::Notice(account, html) => self.notice(account, html::from_network(&html).plain, out),
+            Event::OpenUri(account, uri) => self.notice(account, format!("Open this page: {uri}"), out),
             Event::Authorize(account, who, id) => {
                 let user = self.by_account.get(&account);
                 if let Some(session) = user.and_then(|user| self.sessions.get_mut(user)) {
@@ -423,13 +424,13 @@ impl Server {
         }
     }
 
-    /// libpurple does not say whom a notice is for; with one user there is no doubt.
-    fn notice(&mut self, text: String, out: &mut Vec<Frame>) {
-        let mut sessions = self.sessions.values();
-        if let (Some(session), None) = (sessions.next(), sessions.next()) {
-            session.tell(text, out);
-        } else {
-            log::debug(format_args!("A notice of the network cannot be given to one of several users"));
+    /// If libpurple does not say whom a notice is for, it is given only where there is no doubt: to the only user.
+    fn notice(&self, account: Option<AccountId>, text: String, out: &mut Vec<Frame>) {
+        let named = account.and_then(|account| self.sessions.get(self.by_account.get(&account)?));
+        let mut all = self.sessions.values();
+        match (named, all.next(), all.next()) {
+            (Some(session), ..) | (None, Some(session), None) => session.tell(text, out),
+            _ => log::debug(format_args!("A notice of the network cannot be given to one of several users")),
         }
     }
 

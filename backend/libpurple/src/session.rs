@@ -36,6 +36,8 @@ pub struct Session {
     pub(crate) requests: Requests,
     pub(crate) profiles: Profiles,
     pub(crate) store: Store,
+    /// The nick that was wanted, by room, until the network lets the user in or not.
+    pub(crate) joining: BTreeMap<String, String>,
     /// What the file, the user and this program set; it is set again at each login and so not kept.
     applied: BTreeMap<String, SettingValue>,
     identity: Identity,
@@ -102,6 +104,7 @@ impl Session {
             outgoing: Outgoing::new(&settings.purple, id),
             requests: Requests::new(protocol),
             profiles: Profiles::default(),
+            joining: BTreeMap::new(),
             applied: BTreeMap::new(),
             identity: Identity { legacy_name: login.legacy_name.clone(), password: login.password.clone() },
             account,
@@ -240,7 +243,7 @@ impl Session {
         if typing == Typing::Stopped && !self.contacts.is_known(&name) {
             return;
         }
-        let buddy = self.buddy(name.split('/').next().unwrap_or_default());
+        let buddy = self.buddy(self.contacts.name(name.split('/').next().unwrap_or_default()));
         out.push(match typing {
             Typing::Composing => Frame::BuddyTyping(buddy),
             Typing::Paused => Frame::BuddyTyped(buddy),
@@ -251,7 +254,7 @@ impl Session {
     /// A contact wants attention.
     pub fn attention(&self, name: &str, out: &mut Vec<Frame>) {
         let name = self.account.normalize(name);
-        let name = name.split('/').next().unwrap_or_default();
+        let name = self.contacts.name(name.split('/').next().unwrap_or_default());
         out.push(Frame::Attention(self.conversation_message(name, String::new())));
     }
 

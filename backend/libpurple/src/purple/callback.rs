@@ -1,5 +1,6 @@
 //! What libpurple calls: each function copies what it is told into an event.
 
+use std::cell::Cell;
 use std::ffi::{c_char, c_int, c_void};
 use std::mem::transmute;
 use std::ptr;
@@ -9,7 +10,7 @@ use sys::{gboolean, time_t};
 
 use super::account::{self, Account, SettingValue};
 use super::event::{Event, Message, MessageKind, Participant, Typing, push};
-use super::{AccountId, copy, dialog, guard, list};
+use super::{AccountId, copy, dialog, guard, list, take};
 
 /// The account of a connection.
 fn account_of(gc: *mut sys::PurpleConnection) -> Option<AccountId> {
@@ -336,6 +337,80 @@ unsafe extern "C" fn topic_changed(
 
 // Notices.
 
+thread_local! {
+    /// Whose data a plugin is looking at: notices come without a name, but mostly while it reads what the network sent.
+    static READING: Cell<Option<AccountId>> = const { Cell::new(None) };
+}
+
+/// A plugin is called for some account or other.
+pub(super) fn forget_reader() {
+    READING.set(None);
+}
+
+/// Before prpl-irc handles a line.
+unsafe extern "C" fn reading_line(gc: *mut sys::PurpleConnection, _: *mut c_void, _: *mut c_void) {
+    guard((), || READING.set(account_of(gc)));
+}
+
+/// Before prpl-jabber handles a stanza.
+unsafe extern "C" fn reading_stanza(
+    gc: *mut sys::PurpleConnection,
+    stanza: *mut *mut sys::xmlnode,
+    _: *mut c_void,
+) {
+    guard((), || {
+        READING.set(account_of(gc));
+        // SAFETY: libpurple passes the address of a stanza, which lives during the callback.
+        unsafe {
+            if let (Some(account), false) = (account_of(gc), stanza.is_null() || (*stanza).is_null()) {
+                delivery_failure(account, *stanza);
+            }
+        }
+    });
+}
+
+/// prpl-jabber says nothing of an error that does not repeat the message, as most servers' errors do not.
+///
+/// # Safety
+/// `stanza` lives.
+unsafe fn delivery_failure(account: AccountId, stanza: *mut sys::xmlnode) {
+    // SAFETY: the caller's promise; nulls are checked; texts are copied.
+    unsafe {
+        if copy((*stanza).name) != "message"
+            || copy(sys::xmlnode_get_attrib(stanza, c"type".as_ptr())) != "error"
+        {
+            return;
+        }
+        let error = sys::xmlnode_get_child(stanza, c"error".as_ptr());
+        let mut reason = String::new();
+        if !error.is_null() {
+            let text = sys::xmlnode_get_child(error, c"text".as_ptr());
+            if !text.is_null() {
+                reason = take(sys::xmlnode_get_data(text));
+            }
+            // RFC 6120 §8.3: without a text, the name of the condition says what is wrong.
+            let mut child = (*error).child;
+            while reason.is_empty() && !child.is_null() {
+                if (*child).type_ == sys::_XMLNodeType::XMLNODE_TYPE_TAG {
+                    reason = copy((*child).name).replace('-', " ");
+                }
+                child = (*child).next;
+            }
+        }
+        let from = copy(sys::xmlnode_get_attrib(stanza, c"from".as_ptr()));
+        let html = super::text::escape(&format!("The message was not delivered: {reason}"));
+        push(Event::Message(Message {
+            account,
+            kind: MessageKind::Error,
+            in_room: false,
+            conversation: from.clone(),
+            who: from,
+            html,
+            time: 0,
+        }));
+    }
+}
+
 unsafe extern "C" fn notify_message(
     _: sys::PurpleNotifyMsgType::Type,
     title: *const c_char,
@@ -346,14 +421,14 @@ unsafe extern "C" fn notify_message(
         // SAFETY: libpurple passes texts or null.
         let parts = unsafe { [copy(title), copy(primary), copy(secondary)] };
         let parts: Vec<_> = parts.into_iter().filter(|part| !part.is_empty()).collect();
-        push(Event::Notice(parts.join("\n")));
+        push(Event::Notice(READING.get(), parts.join("\n")));
     });
     ptr::null_mut()
 }
 
 unsafe extern "C" fn notify_uri(uri: *const c_char) -> *mut c_void {
     // SAFETY: libpurple passes a text or null.
-    guard((), || push(Event::OpenUri(unsafe { copy(uri) })));
+    guard((), || push(Event::OpenUri(READING.get(), unsafe { copy(uri) })));
     ptr::null_mut()
 }
 
@@ -465,5 +540,14 @@ pub(super) fn connect_signals() {
         connect(conversations, c"chat-join-failed", chat_join_failed as *const c_void);
         connect(conversations, c"chat-topic-changed", topic_changed as *const c_void);
         connect(sys::purple_blist_get_handle(), c"buddy-icon-changed", icon_changed as *const c_void);
+        for (plugin, signal, function) in [
+            (c"prpl-jabber", c"jabber-receiving-xmlnode", reading_stanza as *const c_void),
+            (c"prpl-irc", c"irc-receiving-text", reading_line as *const c_void),
+        ] {
+            let plugin = sys::purple_find_prpl(plugin.as_ptr());
+            if !plugin.is_null() {
+                connect(plugin.cast(), signal, function);
+            }
+        }
     }
 }

@@ -98,7 +98,12 @@ impl Account {
                 alias: if shown == own { String::new() } else { shown },
                 groups,
                 presence: Primitive::from_number(primitive),
-                status_text: text::strip(&message),
+                // Most plugins give HTML; prpl-jabber gives what the contact wrote.
+                status_text: if self.protocol().id() == "prpl-jabber" {
+                    message
+                } else {
+                    text::strip(&message)
+                },
                 icon_hash: icon_data(buddy).map(hash).unwrap_or_default(),
                 blocked: sys::purple_privacy_check(self.raw(), c_text(&own).as_ptr()) == 0,
                 name: own,
@@ -177,8 +182,10 @@ impl Account {
                 }
             }
         }
+        // The network takes the name of the newest entry for that of the contact.
+        let alias = self.contact(name).map(|contact| contact.alias).unwrap_or_default();
         for group in missing {
-            self.add_entry(name, "", group);
+            self.add_entry(name, &alias, group);
         }
     }
 

@@ -30,10 +30,10 @@ pub enum Event {
     Authorize(AccountId, String, DialogId),
     /// libpurple asks something; [`super::dialog`] answers.
     Dialog(Option<AccountId>, DialogId, Dialog),
-    /// A notice for the user; libpurple does not say which.
-    Notice(String),
-    /// A web page that the user is to open; libpurple does not say which user.
-    OpenUri(String),
+    /// A notice for a user, or for one that libpurple does not name.
+    Notice(Option<AccountId>, String),
+    /// A web page that a user is to open.
+    OpenUri(Option<AccountId>, String),
     /// Facts about a contact that were asked for: label and value.
     UserInfo(AccountId, String, Vec<(String, String)>),
     /// Occupants of a room came or changed.

@@ -145,6 +145,7 @@ pub(super) fn install() {
         if condition & (io::G_IO_OUT | io::G_IO_HUP | io::G_IO_ERR | io::G_IO_NVAL) != 0 {
             ready |= input::PURPLE_INPUT_WRITE;
         }
+        super::callback::forget_reader();
         // SAFETY: `data` is the `Input` given below. The function may remove this very source, which frees the `Input`
         // when the dispatch ends, so it is copied out first.
         unsafe {

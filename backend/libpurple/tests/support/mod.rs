@@ -398,3 +398,78 @@ impl Irc {
         }
     }
 }
+
+/// An XMPP server, as a legacy network.
+pub struct Prosody {
+    process: Process,
+    port: u16,
+    _scratch: Scratch,
+}
+
+impl Prosody {
+    /// Starts it with accounts at `example.net`, whose passwords are their names. With `tls`, it has a certificate that
+    /// nobody signed.
+    pub fn start(names: &[&str], tls: bool) -> Option<Self> {
+        let program = server("prosody")?;
+        let (scratch, port) = (Scratch::new("prosody"), free_port());
+        let accounts = scratch.0.join("data/example%2enet/accounts");
+        std::fs::create_dir_all(&accounts).unwrap();
+        for name in names {
+            let account = format!("return {{ [\"password\"] = \"{name}\" }};\n");
+            std::fs::write(accounts.join(format!("{name}.dat")), account).unwrap();
+        }
+        let place = scratch.0.display();
+        let (module, certificate) = if tls {
+            make_certificate(&scratch)?;
+            (
+                "\"tls\";",
+                format!("ssl = {{ key = \"{place}/key.pem\"; certificate = \"{place}/cert.pem\" }}\n"),
+            )
+        } else {
+            ("", String::new())
+        };
+        let config = scratch.file(
+            "prosody.cfg.lua",
+            &format!(
+                "run_as_root = true\ndaemonize = false\npidfile = \"{place}/pid\"\ndata_path = \"{place}/data\"\n\
+                 log = {{ error = \"{place}/log\" }}\ninterfaces = {{ \"127.0.0.1\" }}\nc2s_ports = {{ {port} }}\n\
+                 modules_enabled = {{ \"roster\"; \"saslauth\"; \"disco\"; \"vcard_legacy\"; \"pep\"; \"ping\"; {module} }}\n\
+                 modules_disabled = {{ \"s2s\" }}\nauthentication = \"internal_plain\"\nc2s_require_encryption = false\n\
+                 allow_unencrypted_plain_auth = true\n{certificate}VirtualHost \"example.net\"\n\
+                 Component \"rooms.example.net\" \"muc\"\n"
+            ),
+        );
+        let child = Command::new(program)
+            .arg("-F")
+            .arg("--config")
+            .arg(config)
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn();
+        let mut process = Process(child.unwrap());
+        await_port(port, &mut process);
+        Some(Self { process, port, _scratch: scratch })
+    }
+
+    pub fn config(&self, state: &Path, service: &str, security: &str) -> String {
+        format!(
+            "[service]\njid=xmpp.example.org\npassword=secret\nserver=127.0.0.1\nport=5347\nprotocol=prpl-jabber\n\
+             working_dir={}\n{service}[database]\ntype=none\n[purple]\nport={}\nconnect_server=127.0.0.1\n\
+             connection_security={security}\nauth_plain_in_clear=true\n",
+            state.display(),
+            self.port
+        )
+    }
+}
+
+/// Puts a self-signed certificate into a directory.
+fn make_certificate(scratch: &Scratch) -> Option<()> {
+    let program = server("openssl")?;
+    let status = Command::new(program)
+        .args(["req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj", "/CN=example.net"])
+        .args(["-keyout", "key.pem", "-out", "cert.pem"])
+        .current_dir(&scratch.0)
+        .stderr(Stdio::null())
+        .status();
+    status.is_ok_and(|status| status.success()).then_some(())
+}

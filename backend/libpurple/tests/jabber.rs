@@ -1,0 +1,281 @@
+//! The backend program between a daemon, which these tests play, and a real XMPP server.
+
+mod support;
+
+use spectrum2_backend_protocol::{ConversationMessage, Frame, Room, Status, VCard};
+use support::{Daemon, Prosody, Scratch, Zygote, buddy, message};
+
+const ROMEO: &str = "romeo@example.org";
+const JULIET: &str = "juliet@example.org";
+const ROMEO_THERE: &str = "romeo@example.net";
+const JULIET_THERE: &str = "juliet@example.net";
+
+/// A picture: eight by eight, one colour.
+const PICTURE: &[u8] = include_bytes!("fixtures/picture.png");
+const PICTURE_HASH: &str = "7037be900a5a24c0ba8217edb2451a26611d05b0";
+
+struct Stage {
+    _server: Prosody,
+    zygote: Zygote,
+    scratch: Scratch,
+}
+
+fn stage(service: &str, security: &str, tls: bool) -> Option<Stage> {
+    let server = Prosody::start(&["romeo", "juliet"], tls)?;
+    let scratch = Scratch::new("jabber");
+    let config = scratch.file("xmpp.cfg", &server.config(&scratch.0.join("state"), service, security));
+    let zygote = Zygote::start(&config);
+    assert_eq!(zygote.says(), "ready");
+    Some(Stage { _server: server, zygote, scratch })
+}
+
+fn plain() -> Option<Stage> {
+    stage("enable_remove_buddy=1\n", "opportunistic_tls", false)
+}
+
+/// A process of its own for a user.
+fn log_in(stage: &Stage, user: &str, name: &str) -> Daemon {
+    let (mut daemon, _) = stage.zygote.serve();
+    daemon.greet();
+    daemon.login(user, name, name.split('@').next().unwrap());
+    daemon.expect_connected(user);
+    daemon
+}
+
+fn expect_request(daemon: &mut Daemon, from: &str) {
+    daemon.expect("AUTH_REQUEST", |frame| {
+        matches!(frame, Frame::AuthRequest(buddy) if buddy.buddy_name == from).then_some(())
+    });
+}
+
+/// Romeo and Juliet see each other.
+fn befriend(romeo: &mut Daemon, juliet: &mut Daemon) {
+    let mut wanted = buddy(ROMEO, JULIET_THERE);
+    wanted.alias = Some("Juliet ♥".to_owned());
+    wanted.groups = vec!["Capulets".to_owned()];
+    romeo.send(&Frame::BuddyChanged(wanted));
+    expect_request(juliet, ROMEO_THERE);
+    // The name may be spelled otherwise.
+    juliet.send(&Frame::BuddyChanged(buddy(JULIET, "Romeo@Example.net")));
+    expect_request(romeo, JULIET_THERE);
+    romeo.send(&Frame::BuddyChanged(buddy(ROMEO, JULIET_THERE)));
+    let seen = romeo.expect_buddy(JULIET_THERE, |juliet| juliet.status == Some(0));
+    assert_eq!(seen.alias.as_deref(), Some("Juliet ♥"));
+    assert_eq!(seen.groups, ["Capulets"]);
+    juliet.expect_buddy(ROMEO_THERE, |romeo| romeo.status == Some(0));
+}
+
+#[test]
+fn contacts_are_added_seen_changed_and_removed() {
+    let Some(stage) = plain() else { return };
+    let mut romeo = log_in(&stage, ROMEO, ROMEO_THERE);
+    let mut juliet = log_in(&stage, JULIET, JULIET_THERE);
+    befriend(&mut romeo, &mut juliet);
+
+    juliet.send(&Frame::StatusChanged(Status {
+        user_name: JULIET.to_owned(),
+        status: 4,
+        status_message: Some("asleep <3 & dreaming".to_owned()),
+    }));
+    let seen = romeo.expect_buddy(JULIET_THERE, |juliet| juliet.status == Some(4));
+    assert_eq!(seen.status_message.as_deref(), Some("asleep <3 & dreaming"));
+
+    let mut wanted = buddy(ROMEO, JULIET_THERE);
+    wanted.alias = Some("Julia".to_owned());
+    wanted.groups = vec!["Verona".to_owned(), "Love".to_owned()];
+    romeo.send(&Frame::BuddyChanged(wanted));
+    romeo.expect_buddy(JULIET_THERE, |juliet| {
+        juliet.alias.as_deref() == Some("Julia") && juliet.groups == ["Love", "Verona"]
+    });
+
+    // What the network keeps is there at the next login, told once.
+    romeo.logout(ROMEO);
+    juliet.expect_buddy(ROMEO_THERE, |romeo| romeo.status == Some(5));
+    romeo.login(ROMEO, ROMEO_THERE, "romeo");
+    let seen = romeo.expect_buddy(JULIET_THERE, |_| true);
+    assert_eq!((seen.alias.as_deref(), seen.groups.len()), (Some("Julia"), 2));
+    juliet.expect_buddy(ROMEO_THERE, |romeo| romeo.status == Some(0));
+
+    romeo.send(&Frame::BuddyRemoved(buddy(ROMEO, JULIET_THERE)));
+    juliet.expect_buddy(ROMEO_THERE, |romeo| romeo.status == Some(5));
+    romeo.logout(ROMEO);
+    romeo.login(ROMEO, ROMEO_THERE, "romeo");
+    romeo.expect_connected(ROMEO);
+}
+
+#[test]
+fn a_stranger_is_refused() {
+    let Some(stage) = plain() else { return };
+    let mut romeo = log_in(&stage, ROMEO, ROMEO_THERE);
+    let mut juliet = log_in(&stage, JULIET, JULIET_THERE);
+    romeo.send(&Frame::BuddyChanged(buddy(ROMEO, JULIET_THERE)));
+    expect_request(&mut juliet, ROMEO_THERE);
+    juliet.send(&Frame::BuddyRemoved(buddy(JULIET, ROMEO_THERE)));
+    let seen = romeo.expect_buddy(JULIET_THERE, |_| true);
+    assert_eq!(seen.status, Some(5));
+}
+
+#[test]
+fn messages_typing_and_attention_go_both_ways() {
+    let Some(stage) = plain() else { return };
+    let mut romeo = log_in(&stage, ROMEO, ROMEO_THERE);
+    let mut juliet = log_in(&stage, JULIET, JULIET_THERE);
+    befriend(&mut romeo, &mut juliet);
+
+    let serial = romeo.write(ROMEO, JULIET_THERE, "Lady, by yonder\nblessed moon <b>I</b> swear & ☂🌹");
+    assert_eq!(romeo.expect_result(serial), None);
+    let heard = juliet.expect_message(ROMEO_THERE);
+    assert_eq!(heard.message, "Lady, by yonder\nblessed moon <b>I</b> swear & ☂🌹");
+    assert_eq!(heard.xhtml.as_deref(), Some(""));
+    assert_eq!(heard.carbon, Some(false));
+
+    let formatted = "O, <em>swear not</em> by the moon";
+    juliet.send(&Frame::ConvMessage(ConversationMessage {
+        xhtml: Some(formatted.to_owned()),
+        ..message(JULIET, ROMEO_THERE, "O, swear not by the moon")
+    }));
+    let heard = romeo.expect_message(JULIET_THERE);
+    assert_eq!(heard.message, "O, swear not by the moon");
+    let xhtml = heard.xhtml.unwrap();
+    assert!(xhtml.contains("swear not</") && !xhtml.contains("<body") && !xhtml.contains("<html"), "{xhtml}");
+
+    let long = "What shall I swear by? ☂ ".repeat(200);
+    romeo.write(ROMEO, JULIET_THERE, long.trim());
+    assert_eq!(juliet.expect_message(ROMEO_THERE).message, long.trim());
+
+    juliet.send(&Frame::BuddyTyping(buddy(JULIET, ROMEO_THERE)));
+    romeo.expect("BUDDY_TYPING", |frame| {
+        matches!(frame, Frame::BuddyTyping(buddy) if buddy.buddy_name == JULIET_THERE).then_some(())
+    });
+    juliet.send(&Frame::BuddyStoppedTyping(buddy(JULIET, ROMEO_THERE)));
+    romeo.expect("BUDDY_STOPPED_TYPING", |frame| {
+        matches!(frame, Frame::BuddyStoppedTyping(buddy) if buddy.buddy_name == JULIET_THERE).then_some(())
+    });
+
+    // Nobody of this name is there: the network says so, not he.
+    romeo.write(ROMEO, "nobody@example.net", "hello?");
+    let notice = romeo.expect_message("xmpp");
+    assert!(
+        notice.message.starts_with("nobody@example.net: The message was not delivered: "),
+        "{}",
+        notice.message
+    );
+}
+
+#[test]
+fn profiles_and_pictures_go_both_ways() {
+    let Some(stage) = plain() else { return };
+    let mut romeo = log_in(&stage, ROMEO, ROMEO_THERE);
+    let mut juliet = log_in(&stage, JULIET, JULIET_THERE);
+    befriend(&mut romeo, &mut juliet);
+    juliet.send(&Frame::VCard(VCard {
+        user_name: JULIET.to_owned(),
+        buddy_name: String::new(),
+        id: 0,
+        fullname: None,
+        nickname: Some("Jule".to_owned()),
+        photo: Some(PICTURE.to_vec()),
+    }));
+    romeo.expect_buddy(JULIET_THERE, |juliet| juliet.icon_hash.as_deref() == Some(PICTURE_HASH));
+    let request = VCard {
+        user_name: ROMEO.to_owned(),
+        buddy_name: JULIET_THERE.to_owned(),
+        id: 7,
+        fullname: None,
+        nickname: None,
+        photo: None,
+    };
+    romeo.send(&Frame::VCard(request));
+    let profile = romeo.expect("VCARD", |frame| match frame {
+        Frame::VCard(profile) => Some(profile.clone()),
+        _ => None,
+    });
+    assert_eq!((profile.id, profile.buddy_name.as_str()), (7, JULIET_THERE));
+    assert_eq!(profile.photo.as_deref(), Some(PICTURE));
+
+    // The picture is kept for the next login, in whichever process.
+    juliet.logout(JULIET);
+    romeo.expect_buddy(JULIET_THERE, |juliet| juliet.status == Some(5));
+    drop(juliet);
+    let _juliet = log_in(&stage, JULIET, JULIET_THERE);
+    romeo.expect_buddy(JULIET_THERE, |juliet| {
+        juliet.status == Some(0) && juliet.icon_hash.as_deref() == Some(PICTURE_HASH)
+    });
+}
+
+#[test]
+fn a_wrong_password_is_said_to_be_wrong() {
+    let Some(stage) = plain() else { return };
+    let (mut daemon, _) = stage.zygote.serve();
+    daemon.greet();
+    daemon.login(ROMEO, ROMEO_THERE, "wrong");
+    let (error, text) = daemon.expect_disconnected(ROMEO);
+    assert_eq!(error, 2, "{text}");
+    assert!(!text.is_empty());
+    daemon.login(ROMEO, ROMEO_THERE, "romeo");
+    daemon.expect_connected(ROMEO);
+}
+
+#[test]
+fn a_certificate_that_nobody_signed_is_refused() {
+    let Some(stage) = stage("", "require_tls", true) else { return };
+    let (mut daemon, _) = stage.zygote.serve();
+    daemon.greet();
+    daemon.login(ROMEO, ROMEO_THERE, "romeo");
+    let (error, text) = daemon.expect_disconnected(ROMEO);
+    assert!((8..=15).contains(&error), "{error}: {text}");
+    assert!(!text.is_empty());
+    assert!(!stage.scratch.0.join("state/certificates/x509/tls_peers/example.net").exists());
+}
+
+#[test]
+fn a_certificate_that_nobody_signed_is_accepted_if_the_administrator_says_so() {
+    let Some(stage) = stage("verify_certs=0\n", "require_tls", true) else { return };
+    let mut daemon = log_in(&stage, ROMEO, ROMEO_THERE);
+    daemon.logout(ROMEO);
+}
+
+const ROOM: &str = "verona@rooms.example.net";
+
+fn join(daemon: &mut Daemon, user: &str, nick: &str) {
+    daemon.send(&Frame::JoinRoom(Room {
+        user_name: user.to_owned(),
+        nickname: nick.to_owned(),
+        room: ROOM.to_owned(),
+        password: None,
+    }));
+    let flag = daemon.expect("PARTICIPANT_CHANGED", |frame| match frame {
+        Frame::ParticipantChanged(who) if who.nickname == nick && who.room == ROOM => Some(who.flag),
+        _ => None,
+    });
+    assert!(flag <= 1, "the room could not be joined: {flag}");
+}
+
+#[test]
+fn a_room_is_joined_and_spoken_in() {
+    let Some(stage) = plain() else { return };
+    let mut romeo = log_in(&stage, ROMEO, ROMEO_THERE);
+    let mut juliet = log_in(&stage, JULIET, JULIET_THERE);
+    join(&mut romeo, ROMEO, "Romeo");
+    // The room is open to others when its creator is heard.
+    romeo.write(ROMEO, ROOM, "Alas");
+    assert_eq!(romeo.expect_message(ROOM).nickname.as_deref(), Some("Romeo"));
+    join(&mut juliet, JULIET, "Juliet");
+    romeo.expect("PARTICIPANT_CHANGED", |frame| {
+        matches!(frame, Frame::ParticipantChanged(who) if who.nickname == "Juliet" && who.status == 0)
+            .then_some(())
+    });
+    juliet.write(JULIET, ROOM, "Is it e'en so?");
+    let heard = romeo.expect_message(ROOM);
+    assert_eq!((heard.message.as_str(), heard.nickname.as_deref()), ("Is it e'en so?", Some("Juliet")));
+    juliet.send(&Frame::LeaveRoom(Room {
+        user_name: JULIET.to_owned(),
+        nickname: String::new(),
+        room: ROOM.to_owned(),
+        password: None,
+    }));
+    romeo.expect("PARTICIPANT_CHANGED", |frame| {
+        matches!(frame, Frame::ParticipantChanged(who) if who.nickname == "Juliet" && who.status == 5)
+            .then_some(())
+    });
+}
