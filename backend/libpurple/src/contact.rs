@@ -10,7 +10,7 @@ use spectrum2_backend_protocol::{Buddy, Frame};
 
 use crate::html::printable;
 use crate::purple::{Answer, Contact};
-use crate::session::Session;
+use crate::session::{Session, is_one_line};
 use crate::settings::Settings;
 use crate::status;
 
@@ -109,7 +109,11 @@ impl Session {
     /// The user added, changed, accepted or blocked a contact.
     pub fn change_contact(&mut self, wanted: &Buddy, now: Instant) {
         let name = self.account.normalize(&wanted.buddy_name);
-        if !self.account.is_connected() || name.is_empty() || self.requests.is_assistant(&name) {
+        if !self.account.is_connected()
+            || name.is_empty()
+            || !is_one_line(&name)
+            || self.requests.is_assistant(&name)
+        {
             return;
         }
         if let Some(blocked) = wanted.blocked {

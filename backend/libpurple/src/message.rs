@@ -12,7 +12,7 @@ use crate::html;
 use crate::irc;
 use crate::pace::Bucket;
 use crate::purple::{Message, MessageKind, os};
-use crate::session::Session;
+use crate::session::{Session, is_one_line};
 
 /// Lines of one user that may wait to be sent; what comes on top is refused.
 const MAX_LINES: usize = 500;
@@ -75,6 +75,10 @@ impl Session {
         if !self.account.is_connected() {
             let text = "The message was not sent: you are not connected to the network";
             return self.refused(serial, ConnectionError::NetworkError, text, out);
+        }
+        if !is_one_line(name) {
+            let text = "The message was not sent: the name of its receiver has control characters";
+            return self.refused(serial, ConnectionError::InvalidUsername, text, out);
         }
         let in_room = self.account.is_in_room(name);
         if self.outgoing.by_line {

@@ -4,7 +4,7 @@ use spectrum2_backend_protocol::{Frame, Participant as Frames, ParticipantFlags,
 
 use crate::html;
 use crate::purple::Participant;
-use crate::session::Session;
+use crate::session::{Session, is_one_line};
 
 /// Rooms whose join is under way and whose nick is remembered.
 const MAX_JOINING: usize = 100;
@@ -17,9 +17,13 @@ impl Session {
             self.joining.insert(room.room.clone(), room.nickname.clone());
         }
         let password = room.password.as_deref().unwrap_or_default();
-        if !connected || !self.account.join_room(&room.room, &room.nickname, password) {
-            let text =
-                if connected { "The network has no rooms" } else { "You are not connected to the network" };
+        let proper = is_one_line(&room.room) && is_one_line(&room.nickname) && is_one_line(password);
+        if !proper || !connected || !self.account.join_room(&room.room, &room.nickname, password) {
+            let text = if connected {
+                "The network has no such rooms"
+            } else {
+                "You are not connected to the network"
+            };
             out.push(self.not_joined(&room.room, &room.nickname, text));
         }
     }
@@ -32,7 +36,8 @@ impl Session {
     /// The user sets the topic.
     pub fn set_topic(&self, room: &str, topic: &str) {
         if self.account.is_in_room(room) {
-            self.account.set_topic(room, topic);
+            let line: String = topic.chars().map(|c| if c.is_control() { ' ' } else { c }).collect();
+            self.account.set_topic(room, &line);
         }
     }
 

@@ -80,6 +80,11 @@ impl Session {
         if name.is_empty() {
             return Err(failed("The name of the account is missing".to_owned()));
         }
+        if !is_one_line(name) || !is_one_line(&login.password) {
+            return Err(failed(
+                "Name and password of the account must not have control characters".to_owned(),
+            ));
+        }
         let store = Store::open(&settings.state, id, name, &login.user).map_err(|error| match error {
             StoreError::InUse => LoginError::Later,
             error => {
@@ -302,6 +307,12 @@ impl Session {
 /// The end of a session, or that there is none.
 pub fn disconnected(user: &str, error: i32, text: &str) -> Frame {
     Frame::Disconnected(Disconnected { user: user.to_owned(), error, message: Some(text.to_owned()) })
+}
+
+/// Whether a text can be a part of a command: plugins for protocols of lines pass names on as they are, and a line break
+/// in one would let a user send any command.
+pub fn is_one_line(text: &str) -> bool {
+    !text.chars().any(char::is_control)
 }
 
 /// COMPAT(Spectrum 2): prpl-novell's accounts are named `user@server:port`.

@@ -6,7 +6,7 @@ use spectrum2_backend_protocol::{Frame, VCard};
 
 use crate::html::{self, printable};
 use crate::log;
-use crate::session::Session;
+use crate::session::{Session, is_one_line};
 use crate::settings::Settings;
 
 /// Largest picture that is passed on, in bytes.
@@ -50,9 +50,10 @@ impl Session {
 
     fn request_profile(&mut self, settings: &Settings, name: String, id: i32, out: &mut Vec<Frame>) {
         let key = self.account.normalize(&name);
+        let improper = !is_one_line(&key);
         let skipped = settings.no_profiles && !self.is_self(&key);
         let full = self.profiles.awaited.len() >= MAX_AWAITED;
-        if skipped || full || !self.account.is_connected() {
+        if improper || skipped || full || !self.account.is_connected() {
             out.push(Frame::VCard(self.profile(&name, id, &[])));
             return;
         }

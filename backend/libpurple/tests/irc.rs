@@ -1,5 +1,7 @@
 //! The backend program between a daemon, which these tests play, and a real IRC server.
 
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test that goes wrong fails")]
+
 mod support;
 
 use std::net::TcpListener;
@@ -349,6 +351,8 @@ fn a_message_without_a_session_is_refused_or_ignored_but_harmless() {
     daemon.greet();
     daemon.send(&Frame::ConvMessage(message("nobody@example.org", "nurse", "hello")));
     daemon.login(ROMEO, "", "");
+    assert_eq!(daemon.expect_disconnected(ROMEO).0, 1);
+    daemon.login(ROMEO, "romeo\r\nQUIT@127.0.0.1", "");
     assert_eq!(daemon.expect_disconnected(ROMEO).0, 1);
     daemon.send_bytes(&[0, 0, 0, 2, 0xff, 0xff]);
     daemon.send(&Frame::Ping);

@@ -1,5 +1,7 @@
 //! The backend program between a daemon, which these tests play, and a real XMPP server.
 
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test that goes wrong fails")]
+
 mod support;
 
 use spectrum2_backend_protocol::{ConversationMessage, Frame, Room, Status, VCard};

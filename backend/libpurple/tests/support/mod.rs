@@ -1,6 +1,7 @@
 //! Real servers, and the part of the daemon, for tests of the backend program.
 
 #![allow(dead_code, reason = "each test program uses its own part")]
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test that goes wrong fails")]
 
 use std::io::{BufRead, BufReader, IoSlice, Read, Write};
 use std::net::{TcpListener, TcpStream};
