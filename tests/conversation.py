@@ -22,6 +22,9 @@ from slixmpp.stanza import Iq, Message, Presence
 PATIENCE = 15.0
 """Seconds that a person waits for something that the scenario says must happen."""
 
+IRC_PASSWORD = "rosaline"
+"""What the IRC server wants to hear from everybody."""
+
 logging.getLogger("slixmpp").setLevel(logging.CRITICAL)
 
 
@@ -252,7 +255,7 @@ class XmppUser:
             return error.condition
         raise AssertionError(f"{to} answered {ET.tostring(answer) if answer is not None else 'a result'} to {payload}")
 
-    async def registers(self, gateway: str, username: str, password: str = "") -> None:
+    async def registers(self, gateway: str, username: str, password: str = IRC_PASSWORD) -> None:
         """Registers with a transport and befriends it, as a client does. Being on line, one is then logged in."""
         await self.asks(gateway, registration(username=username, password=password), "set")
         asked, entered = presence("subscribe", sender=gateway), roster_push(gateway, subscription="both")
@@ -261,12 +264,12 @@ class XmppUser:
             self.subscribes_to(gateway)
             await self.receives(presence("subscribed", sender=gateway))
 
-    async def logs_in(self, gateway: str, username: str, password: str = "") -> None:
+    async def logs_in(self, gateway: str, username: str, password: str = IRC_PASSWORD) -> None:
         """Registers with a transport, and waits until the network has let one in."""
         await self.registers(gateway, username, password)
         await self.receives(presence(sender=gateway))
 
-    async def logs_in_again(self, gateway: str, username: str, password: str = "") -> None:
+    async def logs_in_again(self, gateway: str, username: str, password: str = IRC_PASSWORD) -> None:
         """Changes one's registration, and waits until the network has let one in."""
         await self.asks(gateway, registration(username=username, password=password), "set")
         await self.receives(presence(sender=gateway))
@@ -431,6 +434,15 @@ class IrcUser:
             assert asyncio.get_running_loop().time() < deadline, f"{nick} is {'not ' if there else ''}on IRC"
             await asyncio.sleep(0.05)  # IRC does not tell of people in no common channel.
 
+    async def finds_away(self, nick: str, why: str, within: float = PATIENCE) -> None:
+        """Waits until somebody is marked as away, with these words."""
+        # RFC 2812 §5.1: 301 is an absence, 318 the end of what WHOIS tells.
+        absence = Expectation("an absence", lambda line: line.command == "301" and line.parameters[-1] == why)
+        deadline = asyncio.get_running_loop().time() + within
+        while await self.replied(f"WHOIS {nick}", "318") and not self.inbox.take(absence):
+            assert asyncio.get_running_loop().time() < deadline, f"{nick} is not away"
+            await asyncio.sleep(0.05)
+
     async def leaves(self) -> None:
         """Quits."""
         self._listening.cancel()
@@ -449,6 +461,7 @@ class IrcNetwork:
         """Somebody on this network."""
         person = IrcUser(nick, *await asyncio.open_connection(self.host, self.port))
         self._people.append(person)
+        person.sends(f"PASS {IRC_PASSWORD}")
         person.sends(f"NICK {nick}")
         person.sends(f"USER {nick} 0 * :{nick}")
         # RFC 2812 §5.1: 001 ends the registration; 422 or 376 ends what the server tells by itself after it.
