@@ -275,20 +275,6 @@ mod tests {
     }
 
     #[test]
-    fn accounts_of_spectrum_2_are_taken_over() {
-        let state = directory("import");
-        std::fs::write(state.join("accounts.xml"), include_str!("../tests/fixtures/accounts.xml")).unwrap();
-        let store = open(&state).unwrap();
-        let settings = &store.saved().settings;
-        assert_eq!(settings["port"], SettingValue::Integer(22222));
-        assert_eq!(settings["auth_plain_in_clear"], SettingValue::Boolean(true));
-        assert_eq!(settings["connection_security"], SettingValue::Text("opportunistic_tls".to_owned()));
-        assert!(!settings.contains_key("stay_connected") && !settings.contains_key("auto-login"));
-        assert!(store.saved().profile.starts_with("<vCard"));
-        std::fs::remove_dir_all(state).unwrap();
-    }
-
-    #[test]
     fn nonsense_is_left_out() {
         let saved = parse("header\ninteger\tport\tmany\nodd\nfuture\tx\ty\ntext\tkept\tyes\\");
         assert_eq!(saved.settings.len(), 1);

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use spectrum2_backend_protocol::Frame;
-use support::{Daemon, Irc, Ngircd, Process, Scratch, Zygote, backend, buddy, message};
+use support::{Daemon, Irc, Ngircd, Process, Scratch, Zygote, backend, buddy, message, saved_settings};
 
 const ROMEO: &str = "romeo@example.org";
 const JULIET: &str = "juliet@example.org";
@@ -138,7 +138,8 @@ fn contacts_are_added_and_seen() {
     let (mut daemon, _) = stage.zygote.serve();
     let _nurse = Irc::connect(stage.irc.port, "nurse");
     daemon.greet();
-    daemon.login(ROMEO, "romeo@127.0.0.1", "");
+    // By name, so that a look-up is part of it.
+    daemon.login(ROMEO, "romeo@localhost", "");
     daemon.expect_connected(ROMEO);
     daemon.send(&Frame::BuddyChanged(buddy(ROMEO, "nurse")));
     let nurse = daemon.expect_buddy("nurse", |_| true);
@@ -161,6 +162,46 @@ fn the_network_says_why_a_login_fails() {
     // The same process takes the next try.
     daemon.login(ROMEO, "romeo@127.0.0.1", "capulet");
     daemon.expect_connected(ROMEO);
+}
+
+#[test]
+fn fifty_users_share_a_process() {
+    let Some(stage) = stage("") else { return };
+    let mut nurse = Irc::connect(stage.irc.port, "nurse");
+    let (mut daemon, pid) = stage.zygote.serve();
+    daemon.greet();
+    let users: Vec<_> = (0..50).map(|number| format!("servant{number}@example.org")).collect();
+    for (number, user) in users.iter().enumerate() {
+        daemon.login(user, &format!("servant{number}@127.0.0.1"), "");
+    }
+    let mut waiting: std::collections::BTreeSet<_> = users.iter().map(String::as_str).collect();
+    while !waiting.is_empty() {
+        let user = daemon.expect("CONNECTED", |frame| match frame {
+            Frame::Connected(connected) => Some(connected.user.clone()),
+            _ => None,
+        });
+        assert!(waiting.remove(user.as_str()), "{user} is connected twice");
+    }
+    for user in &users {
+        daemon.write(user, "nurse", &format!("from {user}"));
+    }
+    let mut heard: Vec<_> = users.iter().map(|_| nurse.expect_message()).collect();
+    let mut sent: Vec<_> = users.iter().map(|user| format!("from {user}")).collect();
+    heard.sort();
+    sent.sort();
+    assert_eq!(heard, sent);
+
+    // Nobody writes, nothing is done.
+    let before = processor_time(pid);
+    std::thread::park_timeout(Duration::from_secs(1));
+    assert!(processor_time(pid) - before <= 2, "the process is busy with nothing");
+}
+
+/// Processor time of a process in hundredths of a second.
+fn processor_time(pid: i32) -> u64 {
+    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap();
+    let fields: Vec<_> = stat.rsplit_once(')').unwrap().1.split_whitespace().collect();
+    fields[11].parse::<u64>().unwrap() + fields[12].parse::<u64>().unwrap()
 }
 
 #[test]
@@ -235,10 +276,7 @@ fn children_end_with_their_daemon_and_the_zygote_with_its_launcher() {
     drop(daemon);
     assert_eq!(stage.zygote.says(), format!("ended {pid} exit 0"));
 
-    let accounts: Vec<_> = std::fs::read_dir(stage.scratch.0.join("state/accounts")).unwrap().collect();
-    assert_eq!(accounts.len(), 1);
-    let settings = accounts[0].as_ref().unwrap().path().join("settings");
-    assert!(std::fs::read_to_string(settings).unwrap().starts_with("spectrum2 account settings 1\n"));
+    assert!(saved_settings(&stage.scratch.0.join("state")).starts_with("spectrum2 account settings 1\n"));
     for name in ["accounts.xml", "prefs.xml", "blist.xml"] {
         assert!(!stage.scratch.0.join("state").join(name).exists(), "{name} is not written");
     }

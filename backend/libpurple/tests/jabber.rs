@@ -5,7 +5,7 @@
 mod support;
 
 use spectrum2_backend_protocol::{ConversationMessage, Frame, Room, Status, VCard};
-use support::{Daemon, Prosody, Scratch, Zygote, buddy, message};
+use support::{Daemon, Prosody, Scratch, Zygote, buddy, message, saved_settings};
 
 const ROMEO: &str = "romeo@example.org";
 const JULIET: &str = "juliet@example.org";
@@ -195,7 +195,7 @@ fn profiles_and_pictures_go_both_ways() {
     assert_eq!((profile.id, profile.buddy_name.as_str()), (7, JULIET_THERE));
     assert_eq!(profile.photo.as_deref(), Some(PICTURE));
 
-    // The picture is kept for the next login, in whichever process.
+    // Picture and profile are kept for the next login, in whichever process.
     juliet.logout(JULIET);
     romeo.expect_buddy(JULIET_THERE, |juliet| juliet.status == Some(5));
     drop(juliet);
@@ -203,6 +203,25 @@ fn profiles_and_pictures_go_both_ways() {
     romeo.expect_buddy(JULIET_THERE, |juliet| {
         juliet.status == Some(0) && juliet.icon_hash.as_deref() == Some(PICTURE_HASH)
     });
+}
+
+#[test]
+fn what_spectrum_2_kept_of_an_account_is_taken_over() {
+    let Some(stage) = plain() else { return };
+    let pairing = "<settings><setting name='token' type='string'>a &amp; b</setting>";
+    let accounts = include_str!("fixtures/accounts.xml").replace("<settings>", pairing);
+    stage.scratch.file("state/accounts.xml", &accounts);
+    for _ in 0..2 {
+        let mut romeo = log_in(&stage, ROMEO, ROMEO_THERE);
+        romeo.logout(ROMEO);
+        romeo.send(&Frame::Ping);
+        romeo.expect("PONG", |frame| matches!(frame, Frame::Pong).then_some(()));
+        let saved = saved_settings(&stage.scratch.0.join("state"));
+        assert!(saved.contains("\ntext\ttoken\ta & b\n"), "{saved}");
+        assert!(saved.contains("\nprofile\t\t<vCard"), "{saved}");
+        assert!(!saved.contains("stay_connected") && !saved.contains("connect_server"), "{saved}");
+    }
+    assert_eq!(std::fs::read_to_string(stage.scratch.0.join("state/accounts.xml")).unwrap(), accounts);
 }
 
 #[test]

@@ -38,6 +38,7 @@ impl Scratch {
 
     pub fn file(&self, name: &str, content: &str) -> PathBuf {
         let path = self.0.join(name);
+        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
         std::fs::write(&path, content).unwrap();
         path
     }
@@ -47,6 +48,13 @@ impl Drop for Scratch {
     fn drop(&mut self) {
         let _ = std::fs::remove_dir_all(&self.0);
     }
+}
+
+/// What is kept of the only account.
+pub fn saved_settings(state: &Path) -> String {
+    let accounts: Vec<_> = std::fs::read_dir(state.join("accounts")).unwrap().collect();
+    assert_eq!(accounts.len(), 1);
+    std::fs::read_to_string(accounts[0].as_ref().unwrap().path().join("settings")).unwrap()
 }
 
 /// A process that goes with the test.
