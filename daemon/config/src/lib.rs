@@ -73,6 +73,13 @@ impl Config {
         reading::read(text, path, overrides, secrets).finish()
     }
 
+    /// What the text of a transport file says, however wrong it is, with defaults for the rest: for programs that
+    /// must know a transport which cannot run. Secrets that stand elsewhere are not looked for.
+    #[must_use]
+    pub fn outline(text: &str, path: &Path) -> Self {
+        reading::read(text, path, &Overrides::default(), &NoSecrets).config
+    }
+
     /// The options whose values differ from those of `other`, for a reload.
     pub fn changes<'a>(&'a self, other: &'a Self) -> impl Iterator<Item = &'static OptionInfo> + 'a {
         OPTIONS.iter().filter(|option| !(option.same)(self, other))

@@ -1,0 +1,237 @@
+//! What systemd must know from a transport file, as drop-ins of the transport's units.
+//!
+//! Guarantees that the transport file stays the only place where an option is written: who runs the transport and
+//! where it may write follow from it. Only values that were checked for their use in a unit are written, and no
+//! secret is among them. Pure: the same file gives the same drop-ins, so anybody can tell whether systemd has seen
+//! the file as it is.
+
+use std::fmt::Write as _;
+use std::path::{Component, Path, PathBuf};
+
+use spectrum2_config::{Config, DatabaseKind, Instance};
+
+/// The user and the group of the shipped unit.
+pub const DEFAULT_USER: &str = "spectrum";
+
+/// Where systemd looks for what generators made.
+pub const DIRECTORY: &str = "/run/systemd/generator";
+
+/// The state directory of the shipped unit; it may write there anyway.
+const STATE_DIRECTORY: &str = "/var/lib/spectrum2";
+
+/// The name of each drop-in. An admin's drop-in with a later name goes before it.
+const FILE_NAME: &str = "50-transport-file.conf";
+
+/// One drop-in.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DropIn {
+    /// Path below the directory of the generator.
+    pub path: PathBuf,
+    /// The whole file.
+    pub text: String,
+}
+
+/// The drop-ins of a transport, and what in its file cannot be one: each a sentence with the option's name.
+#[must_use]
+pub fn of(instance: &Instance, config: &Config) -> (Vec<DropIn>, Vec<String>) {
+    let mut problems = Vec::new();
+    let owner = Owner::of(config, &mut problems);
+    let mut service = owner.service_lines(config);
+    for path in writable_paths(config, owner.is_default(), &mut problems) {
+        service.push_str(&writable_lines(&path));
+    }
+    let socket = owner.socket_lines();
+
+    let drop_in = |unit: String, section: &str, lines: &str| DropIn {
+        path: Path::new(&format!("{unit}.d")).join(FILE_NAME),
+        text: format!("# Made by spectrum2-generator from {}.\n[{section}]\n{lines}", config.file.display()),
+    };
+    let mut drop_ins = Vec::new();
+    if !service.is_empty() {
+        drop_ins.push(drop_in(format!("spectrum2@{instance}.service"), "Service", &service));
+    }
+    if !socket.is_empty() {
+        drop_ins.push(drop_in(format!("spectrum2-backend@{instance}.socket"), "Socket", &socket));
+    }
+    (drop_ins, problems)
+}
+
+/// Who runs a transport.
+struct Owner<'a> {
+    user: &'a str,
+    group: &'a str,
+}
+
+impl<'a> Owner<'a> {
+    fn of(config: &'a Config, problems: &mut Vec<String>) -> Self {
+        let mut checked = |option: &str, name: &'a str| {
+            if name.is_empty() || is_account_name(name) {
+                return name;
+            }
+            problems.push(format!("{option}: “{name}” is no name that systemd takes, so it is ignored."));
+            ""
+        };
+        let user = checked("service.user", &config.service.user);
+        let group = checked("service.group", &config.service.group);
+        Self { user: if user.is_empty() { DEFAULT_USER } else { user }, group }
+    }
+
+    fn is_default(&self) -> bool {
+        self.user == DEFAULT_USER
+    }
+
+    fn service_lines(&self, config: &Config) -> String {
+        let mut lines = String::new();
+        if !self.is_default() {
+            let _ = writeln!(lines, "User={}", self.user);
+        }
+        let has_other_group = !self.group.is_empty() && self.group != self.user;
+        if has_other_group {
+            let _ = writeln!(lines, "Group={}", self.group);
+        }
+        if !self.is_default() || has_other_group {
+            // Transport files and their directory are open to this group alone.
+            let _ = writeln!(lines, "SupplementaryGroups={DEFAULT_USER}");
+        }
+        if !self.is_default() {
+            // A state directory is given to the unit's user with all that is in it, and the whole of
+            // /var/lib/spectrum2 is not this one's: the other transports are in there.
+            lines.push_str("StateDirectory=\n");
+            if let Some(own) = below_state_directory(&config.service.working_dir) {
+                let _ = writeln!(lines, "StateDirectory={}", quoted(&Path::new("spectrum2").join(own)));
+            }
+        }
+        lines
+    }
+
+    fn socket_lines(&self) -> String {
+        if self.is_default() { String::new() } else { format!("SocketUser={}\n", self.user) }
+    }
+}
+
+/// The directories outside of the unit's own ones to which the transport writes.
+fn writable_paths(config: &Config, owns_state: bool, problems: &mut Vec<String>) -> Vec<PathBuf> {
+    let parent = |path: &Path| path.parent().map(Path::to_owned).unwrap_or_default();
+    let working_dir = &config.service.working_dir;
+    let mut wanted = vec![
+        ("service.working_dir", working_dir.clone()),
+        ("service.pidfile", parent(&config.service.pidfile)),
+        ("service.portfile", parent(&config.service.portfile)),
+    ];
+    if config.database.kind == DatabaseKind::Sqlite3 {
+        let file = Path::new(&config.database.database);
+        // SQLite puts its journal beside the file. A relative one is below working_dir.
+        wanted.push(("database.database", working_dir.join(parent(file))));
+    }
+
+    let mut paths: Vec<PathBuf> = Vec::new();
+    for (option, path) in wanted {
+        if is_default_place(&path, working_dir, owns_state)
+            || paths.iter().any(|known| path.starts_with(known))
+        {
+            continue;
+        }
+        if is_plain_path(&path) {
+            paths.push(path);
+        } else {
+            problems.push(format!(
+                "{option}: “{}” is no complete path to a directory of its own, so the unit cannot be given the right to \
+                 write there.",
+                path.display()
+            ));
+        }
+    }
+    paths
+}
+
+/// Whether the shipped unit, or [`Owner::service_lines`], cares for the place.
+fn is_default_place(path: &Path, working_dir: &Path, owns_state: bool) -> bool {
+    // The common part itself is never given to one of several users.
+    let is_common = path == Path::new(STATE_DIRECTORY);
+    let in_state = below_state_directory(path).is_some();
+    let in_own_part = path.starts_with(working_dir) && below_state_directory(working_dir).is_some();
+    let is_run = ["/run/spectrum2", "/var/run/spectrum2"].iter().any(|run| path == Path::new(run));
+    is_run || is_common || in_own_part || (in_state && owns_state)
+}
+
+/// The part below `/var/lib/spectrum2`, if the path is a directory in there.
+fn below_state_directory(path: &Path) -> Option<&Path> {
+    let below = path.strip_prefix(STATE_DIRECTORY).ok()?;
+    (is_plain_path(path) && below.components().next().is_some()).then_some(below)
+}
+
+/// Complete, without `..`, neither the root nor a directory right below it that belongs to the system, and without
+/// the signs that systemd understands in some lists of paths and not in others.
+fn is_plain_path(path: &Path) -> bool {
+    let system = ["/", "/bin", "/boot", "/dev", "/etc", "/lib", "/proc", "/sbin", "/sys", "/usr"];
+    path.is_absolute()
+        && path.to_str().is_some_and(|text| !text.contains(['"', '\'', '\\', ':']))
+        && path.components().all(|part| matches!(part, Component::RootDir | Component::Normal(_)))
+        && !system.iter().any(|directory| path == Path::new(directory))
+}
+
+fn writable_lines(path: &Path) -> String {
+    let hidden = ["/home", "/root", "/run/user"].iter().any(|home| path.starts_with(home));
+    let path = quoted(path);
+    if hidden {
+        // What ProtectHome=yes hides, ReadWritePaths= does not bring back.
+        format!("ProtectHome=tmpfs\nBindPaths=-{path}\n")
+    } else {
+        // "-": when it is missing, the transport itself says so, and better than systemd.
+        format!("ReadWritePaths=-{path}\n")
+    }
+}
+
+/// A path as one word of a unit file, systemd.syntax(7).
+fn quoted(path: &Path) -> String {
+    let text = path.to_string_lossy().replace('%', "%%");
+    if text.contains(char::is_whitespace) { format!("\"{text}\"") } else { text }
+}
+
+/// What systemd takes as a name or number in `User=`, in its strict mode.
+fn is_account_name(name: &str) -> bool {
+    let is_part = |c: char| c.is_ascii_alphanumeric() || c == '_' || c == '-' || c == '.';
+    name.len() <= 31 && name.chars().all(is_part) && !name.starts_with(['-', '.'])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn made_of(text: &str) -> (Vec<DropIn>, Vec<String>) {
+        let text = format!("[service]\njid=irc.example.org\n{text}");
+        of(&"irc".parse().unwrap(), &Config::outline(&text, Path::new("/etc/spectrum2/transports/irc.cfg")))
+    }
+
+    #[test]
+    fn the_defaults_need_no_drop_in() {
+        assert_eq!(made_of(""), (vec![], vec![]));
+        assert_eq!(made_of("user=spectrum\ngroup=spectrum\n"), (vec![], vec![]));
+    }
+
+    #[test]
+    fn odd_names_and_paths_are_refused_by_name() {
+        let (drop_ins, problems) = made_of("user=a b\nworking_dir=../x\npidfile=/x.pid\n");
+        assert_eq!(drop_ins, []);
+        for (problem, option) in
+            problems.iter().zip(["service.user", "service.working_dir", "service.pidfile"])
+        {
+            assert!(problem.starts_with(option), "{problem}");
+        }
+        assert_eq!(problems.len(), 3);
+    }
+
+    #[test]
+    fn no_character_of_a_path_means_anything_to_systemd() {
+        assert_eq!(quoted(Path::new("/srv/100% $x")), "\"/srv/100%% $x\"");
+        for path in ["/srv/a:b", "/srv/a\"b", "/srv/a'b", "/srv/a\\b", "/srv/../etc", "srv", "/etc"] {
+            assert!(!is_plain_path(Path::new(path)), "{path}");
+        }
+    }
+
+    #[test]
+    fn secrets_stay_in_the_file() {
+        let (drop_ins, problems) = made_of("user=icq\npassword=verona\nport=none\n");
+        assert!(!format!("{drop_ins:?}{problems:?}").contains("verona"));
+    }
+}

@@ -1,0 +1,3 @@
+//! `spectrum2_manager`.
+
+fn main() {}
