@@ -10,7 +10,7 @@ blocked='purple_status_set_active_with_attrs|purple_.*_varg|purple_.*_vargs|purp
 areas='account|accounts|account_option|blist|buddy|buddies|buddy_icon|buddy_icons|certificate|chat|connection|connections|contact'
 areas="$areas|conv|conv_chat|conv_im|conversation|conversations|core|debug|dnsquery|eventloop|find|get|group|imgstore|input|markup"
 areas="$areas|network|normalize|notify|notify_user_info|notify_user_info_entry|plugin|plugins|prefs|presence|privacy|proxy|proxy_info|prpl"
-areas="$areas|request|request_field|request_fields|roomlist|roomlist_room|savedstatus|set|signal|signals|srv_txt_query|ssl|status|status_type|timeout|url|user|util|value|xfer|strdup|version"
+areas="$areas|request|request_field|request_fields|roomlist|roomlist_room|savedstatus|set|signal|signals|srv_txt_query|ssl|status|status_type|timeout|url|user|util|value|xfer|xfers|strdup|version"
 
 exec bindgen wrapper.h --output "${1:-src/bindings.rs}" --rust-target 1.85 --rust-edition 2024 \
     --default-enum-style moduleconsts --no-layout-tests --no-doc-comments --use-core --merge-extern-blocks \

@@ -4814,6 +4814,7 @@ unsafe extern "C" {
         type_: PurpleXferType::Type,
         who: *const ::core::ffi::c_char,
     ) -> *mut PurpleXfer;
+    pub fn purple_xfers_get_all() -> *mut GList;
     pub fn purple_xfer_ref(xfer: *mut PurpleXfer);
     pub fn purple_xfer_unref(xfer: *mut PurpleXfer);
     pub fn purple_xfer_request(xfer: *mut PurpleXfer);
@@ -4922,6 +4923,11 @@ unsafe extern "C" {
         mimetype: *const gchar,
     );
     pub fn purple_xfer_prepare_thumbnail(xfer: *mut PurpleXfer, formats: *const gchar);
+    pub fn purple_xfers_get_handle() -> *mut ::core::ffi::c_void;
+    pub fn purple_xfers_init();
+    pub fn purple_xfers_uninit();
+    pub fn purple_xfers_set_ui_ops(ops: *mut PurpleXferUiOps);
+    pub fn purple_xfers_get_ui_ops() -> *mut PurpleXferUiOps;
     pub fn xmlnode_get_child(parent: *const xmlnode, name: *const ::core::ffi::c_char) -> *mut xmlnode;
     pub fn xmlnode_get_next_twin(node: *mut xmlnode) -> *mut xmlnode;
     pub fn xmlnode_get_data(node: *const xmlnode) -> *mut ::core::ffi::c_char;

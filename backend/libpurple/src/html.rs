@@ -13,7 +13,7 @@ pub struct Text {
 
 /// Turns what a plugin wrote into what XMPP carries.
 pub fn from_network(html: &str) -> Text {
-    let html = unwrap(html).replace("\r\n", "<br>").replace('\n', "<br>");
+    let html = without_pictures(unwrap(html)).replace("\r\n", "<br>").replace('\n', "<br>");
     let (xhtml, plain) = text::convert(&html);
     let (plain, xhtml) = (printable(&plain), printable(&xhtml));
     let xhtml = if is_formatted(&xhtml) { xhtml } else { String::new() };
@@ -46,6 +46,23 @@ fn unwrap(html: &str) -> &str {
         inside = content.trim_end().strip_suffix(end.as_str()).unwrap_or(content);
     }
     inside
+}
+
+/// A text in place of each picture that libpurple keeps in its memory, where no user can see it.
+fn without_pictures(html: &str) -> String {
+    let mut text = String::with_capacity(html.len());
+    let mut rest = html;
+    while let Some((before, tag)) = rest.split_once("<img ").or_else(|| rest.split_once("<IMG ")) {
+        let Some((attributes, after)) = tag.split_once('>') else { break };
+        text += before;
+        if attributes.contains("http://") || attributes.contains("https://") {
+            text += &format!("<img {attributes}>");
+        } else {
+            text += "[A picture was sent, which cannot be shown here]";
+        }
+        rest = after;
+    }
+    text + rest
 }
 
 /// Whether XHTML has any markup but line breaks.
@@ -97,6 +114,17 @@ mod tests {
         let formatted = from_network(&wrapped.replace("thee", "<em>thee</em>"));
         assert_eq!(formatted.plain, "Have at thee");
         assert!(!formatted.xhtml.contains("body"), "{}", formatted.xhtml);
+    }
+
+    #[test]
+    fn pictures_in_memory_are_mentioned() {
+        let said = from_network("look: <IMG ID=\"3\"> nice").plain;
+        assert_eq!(said, "look: [A picture was sent, which cannot be shown here] nice");
+        assert_eq!(
+            without_pictures("<img src='https://example.org/a.png'>"),
+            "<img src='https://example.org/a.png'>"
+        );
+        assert_eq!(without_pictures("a <img "), "a <img ");
     }
 
     #[test]

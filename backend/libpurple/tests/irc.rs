@@ -133,6 +133,21 @@ fn what_cannot_be_sent_is_refused() {
 }
 
 #[test]
+fn files_are_refused_and_the_user_knows() {
+    let Some(stage) = stage("") else { return };
+    let mut nurse = Irc::connect(stage.irc.port, "nurse");
+    let (mut daemon, _) = stage.zygote.serve();
+    daemon.greet();
+    daemon.login(ROMEO, "romeo@127.0.0.1", "");
+    daemon.expect_connected(ROMEO);
+    nurse.send("PRIVMSG romeo :\u{1}DCC SEND letter.txt 2130706433 1 12\u{1}");
+    let notice = daemon.expect_message("irc").message;
+    assert_eq!(notice, "nurse: The file “letter.txt” was offered and refused: files cannot be received");
+    nurse.send("PRIVMSG romeo :no matter");
+    assert_eq!(daemon.expect_message("nurse").message, "no matter");
+}
+
+#[test]
 fn contacts_are_added_and_seen() {
     let Some(stage) = stage("") else { return };
     let (mut daemon, _) = stage.zygote.serve();

@@ -461,6 +461,36 @@ unsafe extern "C" fn notify_userinfo(
     ptr::null_mut()
 }
 
+/// Somebody offers a file, which cannot be taken here: the sender is told at once, and the user.
+unsafe extern "C" fn file_offered(transfer: *mut sys::PurpleXfer, _: *mut c_void) {
+    guard((), || {
+        if transfer.is_null() {
+            return;
+        }
+        // SAFETY: not null, and alive during the callback. With this status libpurple cancels the transfer itself.
+        unsafe {
+            (*transfer).status = sys::PurpleXferStatusType::PURPLE_XFER_STATUS_CANCEL_LOCAL;
+            let name = super::text::escape(&copy(sys::purple_xfer_get_filename(transfer)));
+            let account = account::id_of(sys::purple_xfer_get_account(transfer));
+            let who = copy(sys::purple_xfer_get_remote_user(transfer));
+            if let Some(account) = account {
+                let html = format!("The file “{name}” was offered and refused: files cannot be received");
+                let kind = MessageKind::Error;
+                let conversation = who.clone();
+                push(Event::Message(Message {
+                    account,
+                    kind,
+                    in_room: false,
+                    conversation,
+                    who,
+                    html,
+                    time: 0,
+                }));
+            }
+        }
+    });
+}
+
 /// Puts the functions above into libpurple's tables.
 pub(super) fn install() {
     // SAFETY: all fields are optional functions, for which zero means none; libpurple keeps the tables, which are leaked.
@@ -540,6 +570,7 @@ pub(super) fn connect_signals() {
         connect(conversations, c"chat-join-failed", chat_join_failed as *const c_void);
         connect(conversations, c"chat-topic-changed", topic_changed as *const c_void);
         connect(sys::purple_blist_get_handle(), c"buddy-icon-changed", icon_changed as *const c_void);
+        connect(sys::purple_xfers_get_handle(), c"file-recv-request", file_offered as *const c_void);
         for (plugin, signal, function) in [
             (c"prpl-jabber", c"jabber-receiving-xmlnode", reading_stanza as *const c_void),
             (c"prpl-irc", c"irc-receiving-text", reading_line as *const c_void),
