@@ -135,14 +135,20 @@ impl Server {
 
     fn send_all(&mut self, frames: Vec<Frame>) {
         for frame in frames {
-            let understood = match &frame {
-                Frame::Result(_) => self.acknowledges,
-                Frame::Problem(_) => self.hears_problems,
-                _ => true,
-            };
-            if understood && let Err(error) = self.link.send(&frame) {
+            if self.is_understood(&frame)
+                && let Err(error) = self.link.send(&frame)
+            {
                 self.lost(&error);
             }
+        }
+    }
+
+    /// Whether the daemon announced that it knows such frames.
+    const fn is_understood(&self, frame: &Frame) -> bool {
+        match frame {
+            Frame::Result(_) => self.acknowledges,
+            Frame::Problem(_) => self.hears_problems,
+            _ => true,
         }
     }
 
@@ -451,6 +457,12 @@ impl Server {
         for (_, session) in self.sessions.drain() {
             session.logout(&mut out);
         }
+        // What was not sent is said to be so, if the daemon still listens.
+        out.retain(|frame| self.is_understood(frame));
+        for frame in &out {
+            let _ = self.link.send(frame);
+        }
+        let _ = self.link.flush();
         os::end(0);
     }
 

@@ -303,6 +303,22 @@ fn children_end_with_their_daemon_and_the_zygote_with_its_launcher() {
 }
 
 #[test]
+fn a_process_that_is_asked_to_stop_says_what_it_did_not_send() {
+    let Some(stage) = stage("ratelimit-burst=1\n") else { return };
+    let (mut daemon, pid) = stage.zygote.serve();
+    daemon.greet();
+    daemon.login(ROMEO, "romeo@127.0.0.1", "");
+    daemon.expect_connected(ROMEO);
+    let serial = daemon.write(ROMEO, "nurse", "one\ntwo\nthree");
+    daemon.send(&Frame::Ping);
+    daemon.expect("PONG", |frame| matches!(frame, Frame::Pong).then_some(()));
+    kill(Pid::from_raw(pid), Signal::SIGTERM).unwrap();
+    assert_eq!(daemon.expect_result(serial).unwrap().0, 0);
+    daemon.expect_end();
+    assert_eq!(stage.zygote.says(), format!("ended {pid} exit 0"));
+}
+
+#[test]
 fn a_missing_plugin_is_told_to_the_launcher_and_to_the_daemon() {
     let scratch = Scratch::new("missing");
     let config = scratch.file(

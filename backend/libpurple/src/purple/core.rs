@@ -44,11 +44,17 @@ pub fn start(directory: &Path, plugins: &Path, authorities: &Path, debug: bool) 
         sys::purple_core_set_ui_ops(Box::leak(ops));
         event_loop::install();
         keep_files_away();
-        sys::purple_plugins_add_search_path(path_text(plugins).as_ptr());
+        // Spectrum 2's defaults are relative: below a directory in which the program itself may write, so that a plugin
+        // that was taken over could leave code there for the next start.
+        if plugins.is_absolute() {
+            sys::purple_plugins_add_search_path(path_text(plugins).as_ptr());
+        }
         if sys::purple_core_init(UI.as_ptr()) == 0 {
             return Err(StartError::Refused);
         }
-        sys::purple_certificate_add_ca_search_path(path_text(authorities).as_ptr());
+        if authorities.is_absolute() {
+            sys::purple_certificate_add_ca_search_path(path_text(authorities).as_ptr());
+        }
         sys::purple_set_blist(sys::purple_blist_new());
         sys::purple_prefs_load();
         for name in ["/purple/logging/log_ims", "/purple/logging/log_chats", "/purple/logging/log_system"] {
