@@ -22,7 +22,7 @@ use spectrum2_backend_protocol::{
 };
 
 /// Nothing that is awaited takes so long.
-pub const PATIENCE: Duration = Duration::from_secs(20);
+pub const PATIENCE: Duration = Duration::from_secs(60);
 
 /// A directory that goes with the test.
 pub struct Scratch(pub PathBuf);
