@@ -2,7 +2,7 @@
 //!
 //! The program reads its transport file, starts libpurple, and then either forks a process for each connection that the
 //! launcher hands over ([`zygote`]) or connects to a daemon itself, as the backends of Spectrum 2 do. Each such process
-//! serves one daemon and up to `service.users_per_backend` users ([`serve`]), one [`session`] each.
+//! serves one daemon and up to `service.users_per_backend` users ([`mod@serve`]), one [`session`] each.
 //!
 //! Everything runs on one thread, on GLib's main loop, except name look-ups ([`dns`]). All contact with libpurple is in
 //! [`purple`], the one module with `unsafe`.
