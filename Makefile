@@ -11,35 +11,48 @@ LIBEXECDIR = /usr/libexec
 UNITDIR = /usr/lib/systemd/system
 SYSUSERSDIR = /usr/lib/sysusers.d
 TMPFILESDIR = /usr/lib/tmpfiles.d
+MANDIR = /usr/share/man
+CONFIGDIR = /etc/spectrum2
 
 # Debian packages that are needed beside Rust, and nowhere else listed. What the test container holds: tests/container.py.
 BUILD_PACKAGES = build-essential pkg-config libpurple-dev libsqlite3-dev
 TEST_PACKAGES = mmdebstrap systemd systemd-container util-linux python3-pytest
+DEB_PACKAGES = debhelper systemd
 RUN_PACKAGES = prosody lua-sec ngircd openssl python3-slixmpp python3-slixmpp-lib
+
+# Where `make deb` puts packages, and what it compiles for them.
+DEBS = $(abspath $(CARGO_TARGET_DIR))/debian
+
+# How the test container gets the programs: by `make install`, or as Debian packages (INSTALL=deb).
+INSTALL ?= files
+INSTALL_files = make --silent --no-print-directory install PROFILE=$(PROFILE)
+INSTALL_deb = tests/install-debs.sh $(DEBS)
 
 # What pytest is to run, with its options: make test TESTS='-k messages -x'
 TESTS ?=
 FUZZ_SECONDS ?= 60
 BENCH ?= ../shared/bench
 
-.PHONY: help build packages lint test unit e2e shell run fuzz bench install clean
+.PHONY: help build packages lint test unit e2e shell run fuzz bench install deb clean
 
 help:
 	@echo 'make run      start a transport on this machine, watch a conversation, join in'
 	@echo 'make build    build the programs (PROFILE=dev for a quick build)'
 	@echo 'make test     unit tests, then the scenarios in a container with systemd (as root)'
 	@echo 'make unit     unit tests alone'
-	@echo "make e2e      the scenarios alone; TESTS='-k messages' chooses some"
+	@echo "make e2e      the scenarios alone; TESTS='-k messages' chooses some, INSTALL=deb tests the packages"
 	@echo 'make shell    a shell in the test container'
 	@echo 'make lint     formatting and lints'
 	@echo 'make fuzz     every fuzz target for FUZZ_SECONDS ($(FUZZ_SECONDS))'
 	@echo 'make bench    our figures beside those of Spectrum 2, with the harness in BENCH ($(BENCH))'
 	@echo 'make install  install programs and units below DESTDIR'
+	@echo 'make deb      Debian packages, into $(DEBS)'
 	@echo 'make clean    remove what was built'
 
 build:
 	@tests/install-packages.sh $(BUILD_PACKAGES)
 	cargo build --locked --workspace --bins --profile $(PROFILE)
+	$(OUT)/spectrum2-config-manual <man/spectrum2.conf.5.in >$(OUT)/spectrum2.conf.5
 
 packages:
 	@tests/install-packages.sh $(BUILD_PACKAGES) $(TEST_PACKAGES)
@@ -57,12 +70,12 @@ unit:
 	/usr/bin/python3 -B -m pytest -q tests/source
 
 e2e: PROFILE = dev
-e2e: packages build
-	tests/container.py --install 'make --silent --no-print-directory install PROFILE=$(PROFILE)' python3 -m pytest -q /tests $(TESTS)
+e2e: packages $(if $(filter deb,$(INSTALL)),deb,build)
+	tests/container.py --install '$(INSTALL_$(INSTALL))' python3 -m pytest -q /tests $(TESTS)
 
 shell: PROFILE = dev
-shell: packages build
-	@tests/container.py --install 'make --silent --no-print-directory install PROFILE=$(PROFILE)' bash
+shell: packages $(if $(filter deb,$(INSTALL)),deb,build)
+	@tests/container.py --install '$(INSTALL_$(INSTALL))' bash
 
 run: PROFILE = dev
 run: build
@@ -89,6 +102,20 @@ install:
 	install -D -m 644 -t $(DESTDIR)$(UNITDIR) systemd/*.service systemd/*.socket systemd/*.target
 	install -D -m 644 systemd/spectrum2.sysusers $(DESTDIR)$(SYSUSERSDIR)/spectrum2.conf
 	install -D -m 644 systemd/spectrum2.tmpfiles $(DESTDIR)$(TMPFILESDIR)/spectrum2.conf
+	install -D -m 644 -t $(DESTDIR)$(MANDIR)/man5 $(OUT)/spectrum2.conf.5
+	install -D -m 644 -t $(DESTDIR)$(MANDIR)/man7 man/*.7
+	install -D -m 644 -t $(DESTDIR)$(MANDIR)/man8 man/*.8
+	install -D -m 644 -t $(DESTDIR)$(CONFIGDIR)/transports man/irc.cfg.example
+
+deb:
+	@tests/install-packages.sh $(BUILD_PACKAGES) $(DEB_PACKAGES)
+	rm -f $(DEBS)/*.deb
+	mkdir -p $(DEBS)
+	@# The unit tests are left to `make unit`.
+	DEB_BUILD_OPTIONS=nocheck DEBS=$(DEBS) CARGO_TARGET_DIR=$(DEBS) PROFILE=$(PROFILE) \
+	dpkg-buildpackage --build=binary --no-sign --post-clean \
+	    --buildinfo-file=$(DEBS)/spectrum2.buildinfo --buildinfo-option=-u$(DEBS) \
+	    --changes-file=$(DEBS)/spectrum2.changes --changes-option=-u$(DEBS)
 
 clean:
 	cargo clean

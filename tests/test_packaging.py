@@ -1,0 +1,154 @@
+"""Debian packages: what installing, upgrading, removing and purging them does, and does not do.
+
+Run where the programs under test came from packages: `make e2e INSTALL=deb`.
+"""
+
+import os
+import pwd
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from conversation import XmppServer
+from transport import systemctl
+
+DEBS = sorted(Path("/var/cache/spectrum2-packages").glob("*.deb"))
+NAMES = [deb.name.partition("_")[0] for deb in DEBS]
+USERS = ["spectrum", "spectrum-backend"]
+
+pytestmark = pytest.mark.skipif(not DEBS, reason="the programs were not installed from packages")
+
+
+@pytest.fixture
+async def xmpp():
+    """Packages do not care which server it is."""
+    return XmppServer("prosody")
+
+
+@pytest.fixture(autouse=True)
+def installed():
+    """Whatever a scenario does, the next one finds the packages installed."""
+    yield
+    install()
+
+
+def test_installing_enables_and_starts_nothing():
+    dpkg("--purge", *NAMES)
+    install()
+    assert units("list-units", "--all", "--state=active,activating,failed") == []
+    assert [unit for unit in units("list-unit-files") if "enabled" in unit.split()[1:2]] == []
+    assert processes_of_ours() == []
+
+
+def test_directories_are_open_to_whom_they_concern():
+    assert modes("/etc/spectrum2", "/etc/spectrum2/transports", "/run/spectrum2-backend") == [
+        "/etc/spectrum2 755 root root",
+        "/etc/spectrum2/transports 2750 root spectrum",
+        "/run/spectrum2-backend 2755 root spectrum-backend",
+    ]
+
+
+def test_the_example_is_a_transport_file():
+    """A copy made as it says belongs to the daemon's group by itself, and nothing is wrong with it."""
+    place = Path("/etc/spectrum2/transports")
+    subprocess.run(["install", "-m", "640", "irc.cfg.example", "example.cfg"], cwd=place, check=True)
+    try:
+        assert modes(place / "example.cfg") == [f"{place}/example.cfg 640 root spectrum"]
+        checked = subprocess.run(["spectrum2", "check", "example"], capture_output=True, text=True)
+        assert (checked.returncode, checked.stderr) == (0, "")
+        assert "arning" not in checked.stdout
+    finally:
+        (place / "example.cfg").unlink()
+
+
+async def test_an_upgrade_restarts_nothing(transport):
+    irc = await transport("irc")
+    before = irc.property("MainPID"), await irc.backend_is_up()
+    install()
+    assert (irc.property("MainPID"), irc.property("MainPID", irc.backend_unit)) == before
+    assert irc.property("NeedDaemonReload") == "no"
+
+
+async def test_a_removal_stops_what_runs_and_keeps_what_people_wrote(transport):
+    irc = await transport("irc")
+    await irc.backend_is_up()
+    await systemctl("enable", irc.unit)
+    dpkg("--remove", *NAMES)
+    assert units("list-units", "--state=active,activating") == []
+    assert processes_of_ours() == []
+    assert irc.file.exists() and Path("/var/lib/spectrum2", irc.jid).is_dir()
+
+    install()
+    assert irc.property("UnitFileState") == "enabled"
+    await irc.start()
+    await systemctl("disable", irc.unit)
+
+
+async def test_the_backends_package_alone_can_go(transport):
+    """The daemon stays, and says what is missing."""
+    irc = await transport("irc")
+    await irc.backend_is_up()
+    dpkg("--remove", "spectrum2-backend-libpurple")
+    assert [process for process in processes_of_ours() if "libpurple" in process] == []
+    assert irc.property("ActiveState") == "active"
+
+
+async def test_a_purge_leaves_nothing(transport):
+    irc = await transport("irc")
+    await irc.backend_is_up()
+    await systemctl("enable", irc.unit, "spectrum2.target")
+    Path("/etc/systemd/system/spectrum2@irc.service.d").mkdir()
+    Path("/etc/systemd/system/spectrum2@irc.service.d/override.conf").write_text("[Service]\nNice=5\n")
+    assert irc.file.as_posix() in left_over()
+    dpkg("--purge", *NAMES)
+    assert left_over() == []
+    assert processes_of_ours() == []
+    # As is usual on Debian; README.Debian says why.
+    assert [user for user in USERS if pwd.getpwnam(user)] == USERS
+
+
+def test_a_purge_after_a_removal_leaves_nothing_either():
+    dpkg("--remove", *NAMES)
+    dpkg("--purge", *NAMES)
+    assert left_over() == []
+
+
+def install() -> None:
+    """Installs the packages, or upgrades them to the same version."""
+    dpkg("--install", *DEBS)
+
+
+def dpkg(*arguments: str | Path) -> None:
+    done = subprocess.run(["dpkg", "--force-confold", *arguments], capture_output=True, text=True,
+                          env={**os.environ, "DEBIAN_FRONTEND": "noninteractive"})
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def units(*command: str) -> list[str]:
+    """What systemd lists of our units, a line each."""
+    listed = subprocess.run(["systemctl", "--no-legend", "--plain", *command, "spectrum2*"],
+                            capture_output=True, text=True, check=True)
+    return listed.stdout.splitlines()
+
+
+def processes_of_ours() -> list[str]:
+    """The command lines of the processes that run as one of our users."""
+    listed = subprocess.run(["ps", "-o", "args=", "-u", ",".join(USERS)], capture_output=True, text=True)
+    return listed.stdout.splitlines()
+
+
+def modes(*paths: str | Path) -> list[str]:
+    """Permissions and owners."""
+    return subprocess.run(["stat", "--format=%n %a %U %G", *paths], capture_output=True, text=True,
+                          check=True).stdout.splitlines()
+
+
+def left_over() -> list[str]:
+    """Files that have our name or belong to one of our users, wherever they are."""
+    owned = [word for user in USERS for word in ("-o", "-user", user, "-o", "-group", user)]
+    found = subprocess.run(
+        ["find", "/", "(", "-path", "/proc", "-o", "-path", "/sys", "-o", "-path", "/tests", "-o", "-path",
+         "/var/cache/spectrum2-packages", ")", "-prune", "-o", "(", "-name", "*spectrum*", *owned, ")", "-print"],
+        capture_output=True, text=True)
+    return found.stdout.splitlines()
