@@ -38,7 +38,7 @@ BENCH ?= ../shared/bench
 help:
 	@echo 'make run      start a transport on this machine, watch a conversation, join in'
 	@echo 'make build    build the programs (PROFILE=dev for a quick build)'
-	@echo 'make test     unit tests, then the scenarios in a container with systemd (as root)'
+	@echo 'make test     unit tests, then the scenarios with Debian packages in a container with systemd (as root)'
 	@echo 'make unit     unit tests alone'
 	@echo "make e2e      the scenarios alone; TESTS='-k messages' chooses some, INSTALL=deb tests the packages"
 	@echo 'make shell    a shell in the test container'
@@ -62,10 +62,11 @@ lint:
 	cargo fmt --all --check
 	cargo clippy --locked --workspace --all-targets -- --deny warnings
 
-test: packages unit e2e
+test: packages unit
+	$(MAKE) --no-print-directory e2e INSTALL=deb
 
 unit:
-	@tests/install-packages.sh $(BUILD_PACKAGES) python3-pytest
+	@tests/install-packages.sh $(BUILD_PACKAGES) python3-pytest mandoc
 	cargo test --locked --workspace --quiet
 	/usr/bin/python3 -B -m pytest -q tests/source
 

@@ -3,8 +3,10 @@
 Run where the programs under test came from packages: `make e2e INSTALL=deb`.
 """
 
+import gzip
 import os
 import pwd
+import re
 import subprocess
 from pathlib import Path
 
@@ -60,6 +62,16 @@ def test_the_example_is_a_transport_file():
         assert "arning" not in checked.stdout
     finally:
         (place / "example.cfg").unlink()
+
+
+@pytest.mark.parametrize("program", ["/usr/bin/spectrum2", "/usr/libexec/spectrum2_backend_launcher",
+                                     "/usr/libexec/spectrum2_libpurple_backend"])
+def test_the_manual_has_what_help_has(program):
+    told = subprocess.run([program, "--help"], capture_output=True, text=True, check=True).stdout
+    options = {option.lower() for option in re.findall(r"--[A-Za-z][\w.-]*", told)} - {"--section.key"}
+    assert options
+    page = gzip.open(f"/usr/share/man/man8/{Path(program).name}.8.gz", "rt").read().replace("\\-", "-")
+    assert {option for option in options if option not in page} == set()
 
 
 async def test_an_upgrade_restarts_nothing(transport):
