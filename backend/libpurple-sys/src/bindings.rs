@@ -4030,11 +4030,16 @@ unsafe extern "C" {
     pub fn g_slist_free(list: *mut GSList);
     pub fn g_slist_append(list: *mut GSList, data: gpointer) -> *mut GSList;
     pub fn g_main_context_iteration(context: *mut GMainContext, may_block: gboolean) -> gboolean;
+    pub fn g_main_context_find_source_by_user_data(
+        context: *mut GMainContext,
+        user_data: gpointer,
+    ) -> *mut GSource;
     pub fn g_main_context_wakeup(context: *mut GMainContext);
     pub fn g_main_loop_new(context: *mut GMainContext, is_running: gboolean) -> *mut GMainLoop;
     pub fn g_main_loop_run(loop_: *mut GMainLoop);
     pub fn g_main_loop_quit(loop_: *mut GMainLoop);
     pub fn g_main_loop_unref(loop_: *mut GMainLoop);
+    pub fn g_source_set_ready_time(source: *mut GSource, ready_time: gint64);
     pub fn g_source_remove(tag: guint) -> gboolean;
     pub fn g_timeout_add_full(
         priority: gint,

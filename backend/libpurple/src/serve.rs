@@ -210,6 +210,7 @@ impl Server {
         let extensions = [extension::ACK, extension::PROBLEM].map(str::to_owned).into();
         Capabilities {
             need_password: Some(!protocol.is_some_and(Protocol::needs_no_password)),
+            password_optional: Some(protocol.is_some_and(Protocol::password_is_optional)),
             need_registration: Some(!self.settings.server_mode && self.settings.protocol != "prpl-irc"),
             receipts: Some(false),
             muc: Some(true),

@@ -120,6 +120,20 @@ pub fn on_termination(function: fn()) {
     }
 }
 
+/// Runs the timer that a plugin armed with `data` behind libpurple's back, if there is one, in the loop's next round.
+///
+/// # Safety
+/// `data` is only compared, but must be the plugin's own: a source of somebody else would be run early.
+pub(super) unsafe fn hurry(data: gpointer) {
+    // SAFETY: null means the default context; the source is alive while it is attached, and ready time 0 means now.
+    unsafe {
+        let source = sys::g_main_context_find_source_by_user_data(ptr::null_mut(), data);
+        if !source.is_null() {
+            sys::g_source_set_ready_time(source, 0);
+        }
+    }
+}
+
 /// Runs the loop until the process ends.
 pub fn run() -> ! {
     // SAFETY: null means the default context.
@@ -186,10 +200,44 @@ pub(super) fn install() {
             )
         }
     }
+    /// What libpurple wants called when the time has come.
+    struct Timeout(unsafe extern "C" fn(gpointer) -> gboolean, gpointer);
+
+    unsafe extern "C" fn expire(data: gpointer) -> gboolean {
+        super::callback::forget_reader();
+        // SAFETY: `data` is the `Timeout` given below, copied out because the function may remove this very source.
+        unsafe {
+            let Timeout(function, argument) = *data.cast::<Timeout>();
+            function(argument)
+        }
+    }
+    unsafe extern "C" fn free_timeout(data: gpointer) {
+        // SAFETY: `data` came from `Box::into_raw` and GLib calls this once.
+        unsafe { drop(Box::from_raw(data.cast::<Timeout>())) };
+    }
+    unsafe extern "C" fn timeout_add(
+        milliseconds: guint,
+        function: sys::GSourceFunc,
+        argument: gpointer,
+    ) -> guint {
+        let Some(function) = function else { return 0 };
+        let data = Box::into_raw(Box::new(Timeout(function, argument))).cast();
+        let priority = sys::G_PRIORITY_DEFAULT as i32;
+        // SAFETY: the functions match the data, which GLib now owns.
+        unsafe { sys::g_timeout_add_full(priority, milliseconds, Some(expire), data, Some(free_timeout)) }
+    }
+    unsafe extern "C" fn timeout_add_seconds(
+        seconds: guint,
+        function: sys::GSourceFunc,
+        argument: gpointer,
+    ) -> guint {
+        // SAFETY: as the caller promises.
+        unsafe { timeout_add(seconds.saturating_mul(1000), function, argument) }
+    }
     // SAFETY: all fields are optional functions, for which zero means none.
     let mut ops: Box<sys::PurpleEventLoopUiOps> = Box::new(unsafe { std::mem::zeroed() });
-    ops.timeout_add = Some(sys::g_timeout_add);
-    ops.timeout_add_seconds = Some(sys::g_timeout_add_seconds);
+    ops.timeout_add = Some(timeout_add);
+    ops.timeout_add_seconds = Some(timeout_add_seconds);
     ops.timeout_remove = Some(sys::g_source_remove);
     ops.input_add = Some(input_add);
     ops.input_remove = Some(sys::g_source_remove);

@@ -66,6 +66,12 @@ impl Protocol {
         self.info().is_some_and(|info| info.options & sys::PurpleProtocolOptions::OPT_PROTO_NO_PASSWORD != 0)
     }
 
+    /// Whether accounts that can have a password work without one, too.
+    pub fn password_is_optional(self) -> bool {
+        let optional = sys::PurpleProtocolOptions::OPT_PROTO_PASSWORD_OPTIONAL;
+        self.info().is_some_and(|info| info.options & optional != 0)
+    }
+
     /// Whether facts about a contact can be asked for.
     pub fn has_user_info(self) -> bool {
         self.info().is_some_and(|info| info.get_info.is_some())
