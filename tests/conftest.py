@@ -52,9 +52,18 @@ async def transport(xmpp):
         await instance.remove()
 
 
+BEGAN = pytest.StashKey[float]()
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_setup(item):
+    """Remembers when the scenario began, its fixtures included."""
+    item.stash[BEGAN] = time.time()
+
+
 @pytest.hookimpl(hookwrapper=True)
 def pytest_runtest_makereport(item, call):
     """Shows with a failed scenario what the services wrote meanwhile."""
     report = (yield).get_result()
     if report.failed:
-        report.sections.append(("journal", journal(since=call.start)))
+        report.sections.append(("journal", journal(since=item.stash[BEGAN])))

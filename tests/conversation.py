@@ -201,6 +201,10 @@ class XmppUser:
 
     def says(self, to: str, body: str, *extra: str) -> str:
         """Sends a chat message, with further elements in XML where given, and returns its id."""
+        return self.sends_to(to, *extra, body=body)
+
+    def sends_to(self, to: str, *extra: str, body: str | None = None) -> str:
+        """Sends a chat message of these elements, in XML, and returns its id."""
         stanza = self._client.make_message(mto=to, mbody=body, mtype="chat")
         stanza["id"] = self._client.new_id()
         for element in extra:
@@ -289,6 +293,15 @@ def registration(**fields: str | None) -> str:
     for name, value in fields.items():
         ET.SubElement(query, f"{{jabber:iq:register}}{name}").text = value
     return ET.tostring(query, encoding="unicode")
+
+
+async def befriend(one: XmppUser, other: XmppUser) -> None:
+    """Two people see each other's presence from now on."""
+    for asking, asked in ((one, other), (other, one)):
+        asking.subscribes_to(asked.jid)
+        await asked.receives(presence("subscribe", sender=asking.jid))
+        asked.accepts(asking.jid)
+        await asking.receives(presence(sender=asked.jid))
 
 
 class XmppServer:

@@ -12,7 +12,7 @@ async def test_users_of_a_killed_backend_are_back_and_others_notice_nothing(xmpp
     contact = f"nurse@{gateway.jid}"
     romeo = await xmpp.login("romeo")
     await romeo.logs_in(gateway.jid, username="romeo")
-    [romeos] = gateway.backends()
+    romeos = await gateway.backend_of_one()
     juliet = await xmpp.login("juliet")
     await juliet.logs_in(gateway.jid, username="juliet")
 
@@ -40,7 +40,7 @@ async def test_messages_during_the_crash_arrive_or_come_back(xmpp, transport, ne
     await network.login("romeo", online=False)
     await romeo.logs_in(gateway.jid, username=f"romeo@{network.domain}", password="montague")
     contact = f"nurse\\40{network.domain}@{gateway.jid}"
-    [backend] = gateway.backends()
+    backend = await gateway.backend_of_one()
 
     sent = set()
     for n in range(50):

@@ -9,7 +9,7 @@ async def test_on_line_means_logged_in_and_off_line_logged_out(xmpp, transport, 
     nurse = await irc.connect("nurse")
 
     await romeo.logs_in(gateway.jid, username="romeo")
-    assert await nurse.sees("romeo")
+    await nurse.gets_sight_of("romeo")
     await gateway.says_of_itself(", 1 user online")
 
     romeo.goes_offline()
@@ -17,8 +17,7 @@ async def test_on_line_means_logged_in_and_off_line_logged_out(xmpp, transport, 
     await gateway.says_of_itself(", 0 users online")
 
     romeo.comes_online()
-    await romeo.receives(presence(sender=gateway.jid))
-    assert await nurse.sees("romeo")
+    await nurse.gets_sight_of("romeo")
 
 
 async def test_away_is_shown_on_the_network(xmpp, transport, irc):

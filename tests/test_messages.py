@@ -2,7 +2,7 @@
 
 import pytest
 
-from conversation import message, presence
+from conversation import befriend, message, presence
 
 SPEECHES = [
     "Good morrow, cousin.",
@@ -12,16 +12,27 @@ SPEECHES = [
 LONG = "".join(f"{n:04} parting is such sweet sorrow " for n in range(128))[:4000].strip()
 
 
+def chat_state(name):
+    """The element that stands for a chat state."""
+    return f"<{name} xmlns='http://jabber.org/protocol/chatstates'/>"
+
+
+def has_chat_state(name):
+    """Whether a message has the chat state."""
+    return lambda stanza: stanza.xml.find(f"{{http://jabber.org/protocol/chatstates}}{name}") is not None
+
+
 @pytest.fixture
 async def friends(xmpp, transport, network):
     """Romeo, and the nurse on the XMPP network behind prpl-jabber, whom he has as a contact."""
     gateway = await transport("xmpp", service__protocol="prpl-jabber")
-    romeo = await xmpp.login("romeo")
     nurse = await network.login("nurse")
-    await network.login("romeo", online=False)
+    await befriend(await network.login("romeo"), nurse)
+    romeo = await xmpp.login("romeo")
     await romeo.logs_in(gateway.jid, username=f"romeo@{network.domain}", password="montague")
     romeo.nurse = f"nurse\\40{network.domain}@{gateway.jid}"
     nurse.romeo = f"romeo@{network.domain}"
+    await romeo.receives(presence(sender=romeo.nurse))
     return romeo, nurse
 
 
@@ -77,17 +88,17 @@ async def test_a_hundred_messages_keep_their_order(friends):
 
 async def test_typing_is_seen_xep_0085(friends):
     romeo, nurse = friends
-    states = "http://jabber.org/protocol/chatstates"
-    romeo.says(romeo.nurse, "Nurse?", f"<active xmlns='{states}'/>")
+    # XEP-0085 §5.1: whoever says so in a message can be told of typing.
+    romeo.says(romeo.nurse, "Nurse?", chat_state("active"))
     await nurse.receives(message("Nurse?"))
-    nurse.says(nurse.romeo, "Yes?", f"<active xmlns='{states}'/>")
+    nurse.says(nurse.romeo, "Yes?", chat_state("active"))
     await romeo.receives(message("Yes?"))
 
-    nurse.says(nurse.romeo, "", f"<composing xmlns='{states}'/>")
-    await romeo.receives(message(sender=romeo.nurse, where=lambda stanza: stanza.xml.find(f"{{{states}}}composing") is not None))
+    nurse.sends_to(nurse.romeo, chat_state("composing"))
+    await romeo.receives(message(sender=romeo.nurse, where=has_chat_state("composing")))
 
-    romeo.says(romeo.nurse, "", f"<composing xmlns='{states}'/>")
-    await nurse.receives(message(sender=nurse.romeo, where=lambda stanza: stanza.xml.find(f"{{{states}}}composing") is not None))
+    romeo.sends_to(romeo.nurse, chat_state("composing"))
+    await nurse.receives(message(sender=nurse.romeo, where=has_chat_state("composing")))
 
 
 async def test_a_stranger_is_told_to_register(xmpp, transport):
@@ -117,7 +128,6 @@ async def test_a_message_right_after_the_login_waits_for_it(xmpp, transport, irc
     await nurse.loses_sight_of("romeo")
 
     romeo.comes_online()
-    await romeo.receives(presence("unavailable", sender=gateway.jid, status="Connecting"))
     romeo.says(f"nurse@{gateway.jid}", "In haste!")
 
     await nurse.hears("In haste!", by="romeo")

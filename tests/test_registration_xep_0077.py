@@ -50,7 +50,7 @@ async def test_a_data_form_registers_as_well(xmpp, transport, irc):
     romeo.accepts(gateway.jid)
 
     await romeo.receives(presence(sender=gateway.jid))
-    assert await (await irc.connect("nurse")).sees("romeo")
+    await (await irc.connect("nurse")).gets_sight_of("romeo")
 
 
 async def test_a_new_name_counts_at_once(xmpp, transport, irc):
@@ -61,9 +61,8 @@ async def test_a_new_name_counts_at_once(xmpp, transport, irc):
 
     await romeo.asks(gateway.jid, registration(username="balthasar", password=IRC_PASSWORD), "set")
 
-    await romeo.receives(presence("unavailable", sender=gateway.jid))
-    await romeo.receives(presence(sender=gateway.jid))
-    assert await nurse.sees("balthasar")
+    await nurse.gets_sight_of("balthasar")
+    await nurse.loses_sight_of("romeo")
 
 
 async def test_giving_up_ends_the_session_and_the_friendship(xmpp, transport, irc):

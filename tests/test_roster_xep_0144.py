@@ -2,7 +2,7 @@
 
 import pytest
 
-from conversation import message, presence, roster_push
+from conversation import befriend, message, presence, roster_push
 
 ROSTERX = "{http://jabber.org/protocol/rosterx}"
 
@@ -12,13 +12,7 @@ async def nurse(network):
     """The nurse, whom romeo has as a contact on the network already."""
     nurse = await network.login("nurse")
     romeo = await network.login("romeo")
-    romeo.subscribes_to(nurse.jid)
-    await nurse.receives(presence("subscribe", sender=romeo.jid))
-    nurse.accepts(romeo.jid)
-    nurse.subscribes_to(romeo.jid)
-    await romeo.receives(presence("subscribe", sender=nurse.jid))
-    romeo.accepts(nurse.jid)
-    await nurse.receives(presence(sender=romeo.jid))
+    await befriend(romeo, nurse)
     romeo.goes_offline()
     await romeo.disconnects()
     return nurse
@@ -61,6 +55,7 @@ async def test_who_said_no_is_not_asked_again(xmpp, transport, network, nurse):
     romeo.has_not_received(presence("subscribe", sender=contact))
 
 
+@pytest.mark.parametrize("xmpp", ["prosody"], indirect=True)
 async def test_the_server_lets_the_gateway_do_it_xep_0356(xmpp, transport, network, nurse):
     gateway = await transport("trusted", service__protocol="prpl-jabber")
     contact = f"nurse\\40{network.domain}@{gateway.jid}"
@@ -71,6 +66,17 @@ async def test_the_server_lets_the_gateway_do_it_xep_0356(xmpp, transport, netwo
     await romeo.receives(presence(sender=contact))
     assert (await romeo.roster())[contact].get("subscription") == "both"
     romeo.has_not_received(presence("subscribe", sender=contact))
+
+
+@pytest.mark.parametrize("xmpp", ["ejabberd"], indirect=True)
+async def test_a_server_that_breaks_its_promise(xmpp, transport, network, nurse):
+    """ejabberd before 23.10 grants access to rosters, shows them, and fails to change them: users are asked then."""
+    gateway = await transport("trusted", service__protocol="prpl-jabber")
+    contact = f"nurse\\40{network.domain}@{gateway.jid}"
+    romeo = await xmpp.login("romeo")
+    await romeo.logs_in(gateway.jid, username=f"romeo@{network.domain}", password="montague")
+
+    await romeo.receives(presence("subscribe", sender=contact))
 
 
 async def test_a_client_that_can_exchange_does_it(xmpp, transport, network, nurse):

@@ -1,6 +1,7 @@
 """Transports as an admin sees them: a file, a unit, its status and its journal."""
 
 import asyncio
+import re
 import shutil
 import subprocess
 import time
@@ -121,9 +122,17 @@ class Transport:
         return subprocess.run(["systemctl", "show", "--value", "--property", name, unit or self.unit],
                               capture_output=True, text=True, check=True).stdout.strip()
 
-    def backends(self) -> list[int]:
-        """The processes below the launcher that serve users; their titles say for how many."""
-        return [pid for pid in descendants(int(self.property("MainPID", self.backend_unit))) if "user" in title(pid)]
+    def backends(self) -> dict[int, int]:
+        """The processes that serve users now, as their titles tell: process id to number of users."""
+        titles = {pid: title(pid) for pid in descendants(int(self.property("MainPID", self.backend_unit)))}
+        told = {pid: re.fullmatch(r"spectrum2 backend .*: (\d+) users?", text) for pid, text in titles.items()}
+        return {pid: int(match[1]) for pid, match in told.items() if match and match[1] != "0"}
+
+    async def backend_of_one(self) -> int:
+        """The process that serves the only user who is logged in."""
+        while len(serving := self.backends()) != 1:
+            await asyncio.sleep(0.05)
+        return next(iter(serving))
 
     def journal(self) -> str:
         """All that the daemon and the launcher have written in this scenario."""
