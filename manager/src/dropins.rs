@@ -2,10 +2,11 @@
 //!
 //! Guarantees that the transport file stays the only place where an option is written: who runs the transport and
 //! where it may write follow from it. Only values that were checked for their use in a unit are written, and no
-//! secret is among them. Pure: the same file gives the same drop-ins, so anybody can tell whether systemd has seen
+//! secret is among them. The same file always gives the same drop-ins, so anybody can tell whether systemd has seen
 //! the file as it is.
 
 use std::fmt::Write as _;
+use std::fs;
 use std::path::{Component, Path, PathBuf};
 
 use spectrum2_config::{Config, DatabaseKind, Instance};
@@ -42,18 +43,36 @@ pub fn of(instance: &Instance, config: &Config) -> (Vec<DropIn>, Vec<String>) {
     }
     let socket = owner.socket_lines();
 
-    let drop_in = |unit: String, section: &str, lines: &str| DropIn {
-        path: Path::new(&format!("{unit}.d")).join(FILE_NAME),
+    let [service_path, socket_path] = paths(instance);
+    let drop_in = |path: PathBuf, section: &str, lines: &str| DropIn {
+        path,
         text: format!("# Made by spectrum2-generator from {}.\n[{section}]\n{lines}", config.file.display()),
     };
     let mut drop_ins = Vec::new();
     if !service.is_empty() {
-        drop_ins.push(drop_in(format!("spectrum2@{instance}.service"), "Service", &service));
+        drop_ins.push(drop_in(service_path, "Service", &service));
     }
     if !socket.is_empty() {
-        drop_ins.push(drop_in(format!("spectrum2-backend@{instance}.socket"), "Socket", &socket));
+        drop_ins.push(drop_in(socket_path, "Socket", &socket));
     }
     (drop_ins, problems)
+}
+
+/// Whether what the generator made in `directory` is what the transport file calls for now. If not, systemd must run
+/// its generators again before it starts the transport.
+#[must_use]
+pub fn are_current(instance: &Instance, config: &Config, directory: &Path) -> bool {
+    let (wanted, _) = of(instance, config);
+    paths(instance).iter().all(|path| {
+        let wanted = wanted.iter().find(|drop_in| drop_in.path == *path).map(|drop_in| drop_in.text.as_str());
+        fs::read_to_string(directory.join(path)).ok().as_deref() == wanted
+    })
+}
+
+/// All that there can be for a transport.
+fn paths(instance: &Instance) -> [PathBuf; 2] {
+    [format!("spectrum2@{instance}.service.d"), format!("spectrum2-backend@{instance}.socket.d")]
+        .map(|directory| Path::new(&directory).join(FILE_NAME))
 }
 
 /// Who runs a transport.
@@ -197,6 +216,28 @@ fn is_account_name(name: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_change_that_systemd_has_not_seen_is_noticed() {
+        let directory = std::env::temp_dir().join(format!("spectrum2-dropins-{:x}", fastrand::u64(..)));
+        let config = |text: &str| {
+            Config::outline(&format!("[service]\njid=irc.example.org\n{text}"), Path::new("irc.cfg"))
+        };
+        let instance = "irc".parse().unwrap();
+        let before = config("user=irc\n");
+        assert!(are_current(&instance, &config(""), &directory));
+        assert!(!are_current(&instance, &before, &directory));
+
+        for drop_in in of(&instance, &before).0 {
+            let path = directory.join(drop_in.path);
+            fs::create_dir_all(path.parent().unwrap()).unwrap();
+            fs::write(path, drop_in.text).unwrap();
+        }
+        assert!(are_current(&instance, &before, &directory));
+        assert!(!are_current(&instance, &config("user=icq\n"), &directory));
+        assert!(!are_current(&instance, &config(""), &directory));
+        fs::remove_dir_all(directory).unwrap();
+    }
 
     fn made_of(text: &str) -> (Vec<DropIn>, Vec<String>) {
         let text = format!("[service]\njid=irc.example.org\n{text}");

@@ -69,7 +69,7 @@ fn a_broken_file_costs_nobody_else() {
 #[test]
 fn a_machine_without_transports_is_no_fault() {
     let output = Directory::new();
-    assert_eq!(generate(&output.path().join("none"), output.path()), [String::new(); 0]);
+    assert!(generate(&output.path().join("none"), output.path()).is_empty());
 }
 
 #[test]

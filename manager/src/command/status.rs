@@ -1,0 +1,155 @@
+//! `status`.
+
+use tokio::task::JoinSet;
+
+use super::Context;
+use crate::daemon::User;
+use crate::fleet::Transport;
+use crate::machine::Machine;
+use crate::outcome::{Exit, Failure};
+use crate::state::{Report, State, report};
+use crate::table::{Table, Tone, plain};
+use crate::words::{bytes, count, now, since, until};
+
+/// Shows how transports do; of a single one that was named everything.
+pub async fn run(context: &Context, names: &[String], short: bool) -> Result<Exit, Failure> {
+    let terminal = context.terminal;
+    let machine = context.machine().await?;
+    if machine.systemd.is_none() {
+        terminal.note("systemd does not run here; pid files tell what runs.");
+    }
+    let fleet = context.fleet(&machine).await?;
+    if let Some(note) = &fleet.hidden {
+        terminal.note(note);
+    }
+    let selected: Vec<Transport> = fleet.select(names)?.into_iter().cloned().collect();
+    let mut reports = reports(&machine, selected).await;
+    let is_detailed = names.len() == 1 && reports.len() == 1 && !short;
+    if is_detailed && let Some(report) = reports.first_mut() {
+        report.troubled_users = troubled_users(&machine, &fleet.find(&report.name)?.clone()).await;
+    }
+
+    if terminal.json {
+        terminal.print_json(&reports);
+    } else if short {
+        reports.iter().for_each(|report| print_short(context, report));
+    } else if let (true, Some(report)) = (is_detailed, reports.first()) {
+        print_details(context, report);
+    } else if reports.is_empty() {
+        terminal.note("There are no transports yet: spectrum2_manager create sets one up.");
+    } else {
+        terminal.print_table(&table(&reports));
+    }
+    Ok(reports.iter().map(|report| report.state.exit()).max().unwrap_or(Exit::Ok))
+}
+
+/// Asks all at once: one that hangs holds nobody up. The order stays.
+async fn reports(machine: &Machine, transports: Vec<Transport>) -> Vec<Report> {
+    let mut tasks = JoinSet::new();
+    for (index, transport) in transports.into_iter().enumerate() {
+        let machine = machine.clone();
+        tasks.spawn(async move { (index, report(&machine, &transport).await) });
+    }
+    let mut reports = tasks.join_all().await;
+    reports.sort_by_key(|(index, _)| *index);
+    reports.into_iter().map(|(_, report)| report).collect()
+}
+
+/// Who is neither online nor offline, if the transport tells.
+async fn troubled_users(machine: &Machine, transport: &Transport) -> Vec<User> {
+    let Ok(daemon) = machine.daemon(transport).await else { return Vec::new() };
+    let mut users = daemon.users().await.unwrap_or_default();
+    users.retain(User::has_trouble);
+    users
+}
+
+/// COMPAT(Spectrum 2): `"FILE": JID Running`, and a line for each vhost.
+fn print_short(context: &Context, report: &Report) {
+    let state = if report.state.has_process() { "Running" } else { "Stopped" };
+    for jid in report.vhosts.iter().chain([&report.jid]) {
+        context.terminal.print(&format!("\"{}\": {jid} {state}\n", report.file));
+    }
+}
+
+fn table(reports: &[Report]) -> Table {
+    let mut table = Table::new(&["NAME", "JID", "STATE", "USERS", "BACKENDS", "MEMORY", "DETAIL"]);
+    for report in reports {
+        let facts = report.transport.as_ref();
+        let cells = [
+            report.name.clone(),
+            report.jid.clone(),
+            report.state.word().to_owned(),
+            facts
+                .map(|facts| format!("{}/{}", facts.online_users, facts.registered_users))
+                .unwrap_or_default(),
+            facts.map(|facts| facts.backends.to_string()).unwrap_or_default(),
+            report.memory.map(bytes).unwrap_or_default(),
+            report.detail.clone(),
+        ];
+        const STATE: usize = 2;
+        table.row(
+            cells.into_iter().enumerate().map(|(column, text)| {
+                (text, if column == STATE { report.state.tone() } else { Tone::Plain })
+            }),
+        );
+    }
+    table
+}
+
+fn print_details(context: &Context, report: &Report) {
+    let terminal = context.terminal;
+    let state = terminal.painted(report.state.word(), report.state.tone());
+    let detail =
+        if report.detail.is_empty() { String::new() } else { format!(", {}", plain(&report.detail)) };
+    terminal.print(&format!("{} {}\n  state:     {state}{detail}\n", report.name, report.jid));
+    for (label, text) in facts(report) {
+        if !text.is_empty() {
+            terminal.print(&format!("  {:<10} {}\n", format!("{label}:"), plain(&text)));
+        }
+    }
+    if report.state == State::Hung {
+        terminal.print(&format!("  next:      spectrum2_manager restart {}\n", report.name));
+    }
+    if report.state == State::Failed {
+        terminal.print(&format!("  next:      spectrum2_manager log {}\n", report.name));
+    }
+    if !report.troubled_users.is_empty() {
+        terminal.print(&format!("  not online: {}\n\n", count(report.troubled_users.len(), "user")));
+        terminal.print_table(&super::users::table(&report.troubled_users));
+    }
+}
+
+/// Label and text of what is shown below the state.
+fn facts(report: &Report) -> Vec<(&'static str, String)> {
+    let mut lines = Vec::new();
+    if let Some(facts) = &report.transport {
+        lines.push(("says", facts.status.clone()));
+        lines
+            .push(("users", format!("{} online, {} registered", facts.online_users, facts.registered_users)));
+        lines.push(("backends", facts.backends.to_string()));
+        lines.push(("protocol", facts.protocol.clone()));
+        lines.push(("mode", facts.mode.clone()));
+        lines.push(("version", facts.version.clone()));
+        lines.push(("last error", facts.last_error.clone()));
+    }
+    if report.pid != 0 {
+        let time = since(report.since, now());
+        let time = if time.is_empty() { time } else { format!(", for {time}") };
+        lines.push(("process", format!("{}{time}", report.pid)));
+    }
+    let used = [
+        report.memory.map(bytes),
+        report.cpu.map(|cpu| format!("{:.1} s of CPU", cpu as f64 / 1e9)),
+        report.tasks.map(|tasks| count(usize::try_from(tasks).unwrap_or(usize::MAX), "task")),
+    ];
+    lines.push(("uses", used.into_iter().flatten().collect::<Vec<_>>().join(", ")));
+    lines.push(("vhosts", report.vhosts.join(", ")));
+    lines.push(("file", report.file.clone()));
+    lines.push(("at boot", report.enabled.clone()));
+    lines
+}
+
+/// When a user is tried again, for tables.
+pub fn retry(user: &User) -> String {
+    until(user.retry_at, now())
+}
