@@ -82,6 +82,29 @@ async def test_an_upgrade_restarts_nothing(transport):
     assert irc.property("NeedDaemonReload") == "no"
 
 
+def test_the_package_of_spectrum_2_is_replaced(tmp_path):
+    """What people wrote stays; what would start transports beside the units goes."""
+    dpkg("--purge", *NAMES)
+    settings = ["etc/init.d/spectrum2", "etc/spectrum2/logging.cfg", "etc/spectrum2/spectrum_manager.cfg"]
+    programs = ["usr/bin/spectrum2", "usr/bin/spectrum2_manager", "lib/systemd/system/spectrum2.service"]
+    dpkg("--install", package_of_spectrum_2(tmp_path, settings, programs))
+    wanted = Path("/etc/systemd/system/multi-user.target.wants/spectrum2.service")
+    wanted.symlink_to("/lib/systemd/system/spectrum2.service")
+    written = Path("/etc/spectrum2/transports/icq.cfg")
+    written.parent.mkdir()
+    written.write_text("[service]\njid=icq.prosody.test\n")
+
+    install()
+    assert [path for path in settings if Path("/", path).exists()] == settings[1:]
+    assert not wanted.is_symlink()
+    assert written.read_text() == "[service]\njid=icq.prosody.test\n"
+    assert modes(written.parent) == ["/etc/spectrum2/transports 2750 root spectrum"]
+    assert [unit for unit in units("list-unit-files") if unit.startswith("spectrum2.service")] == []
+
+    dpkg("--purge", *NAMES)
+    assert left_over() == []
+
+
 async def test_a_removal_stops_what_runs_and_keeps_what_people_wrote(transport):
     irc = await transport("irc")
     await irc.backend_is_up()
@@ -137,6 +160,22 @@ def dpkg(*arguments: str | Path) -> None:
     assert done.returncode == 0, done.stdout + done.stderr
 
 
+def package_of_spectrum_2(place: Path, settings: list[str], programs: list[str]) -> Path:
+    """A package with the name and the files of the real one, of which nothing runs here."""
+    root = place / "package"
+    for path in [*settings, *programs]:
+        (root / path).parent.mkdir(parents=True, exist_ok=True)
+        (root / path).write_text("")
+    (root / "DEBIAN").mkdir()
+    (root / "DEBIAN/conffiles").write_text("".join(f"/{path}\n" for path in settings))
+    machine = subprocess.run(["dpkg", "--print-architecture"], capture_output=True, text=True, check=True).stdout
+    (root / "DEBIAN/control").write_text(
+        f"Package: spectrum2\nVersion: 1:2.2.1-1\nArchitecture: {machine.strip()}\n"
+        "Maintainer: nobody <nobody@example.org>\nDescription: XMPP transport\n")
+    subprocess.run(["dpkg-deb", "--build", root, place], capture_output=True, check=True)
+    return next(place.glob("*.deb"))
+
+
 def units(*command: str) -> list[str]:
     """What systemd lists of our units, a line each."""
     listed = subprocess.run(["systemctl", "--no-legend", "--plain", *command, "spectrum2*"],
@@ -159,8 +198,8 @@ def modes(*paths: str | Path) -> list[str]:
 def left_over() -> list[str]:
     """Files that have our name or belong to one of our users, wherever they are."""
     owned = [word for user in USERS for word in ("-o", "-user", user, "-o", "-group", user)]
-    found = subprocess.run(
-        ["find", "/", "(", "-path", "/proc", "-o", "-path", "/sys", "-o", "-path", "/tests", "-o", "-path",
-         "/var/cache/spectrum2-packages", ")", "-prune", "-o", "(", "-name", "*spectrum*", *owned, ")", "-print"],
-        capture_output=True, text=True)
+    others = [word for place in ("/proc", "/sys", "/tests", "/tmp/pytest-of-root", "/var/cache/spectrum2-packages")
+              for word in ("-path", place, "-prune", "-o")]
+    found = subprocess.run(["find", "/", *others, "(", "-name", "*spectrum*", *owned, ")", "-print"],
+                           capture_output=True, text=True)
     return found.stdout.splitlines()
