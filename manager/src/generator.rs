@@ -1,15 +1,33 @@
-//! All transport files to all drop-ins.
+//! All transport files to all drop-ins; and the target of the enabled transports, wanted at boot.
 
 use std::fs;
 use std::io;
+use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 
 use spectrum2_config::{Config, Instance};
 
 use crate::dropins::{self, DropIn};
 
+/// The target of all transports, as the package installs it.
+const TARGET: &str = "/usr/lib/systemd/system/spectrum2.target";
+
 /// No transport file is that large; boot does not wait for one that is.
 const LARGEST_FILE: u64 = 1024 * 1024;
+
+/// Makes sure that the target is reached at boot while a transport is enabled: `enabled` is the directory with links to
+/// those. `systemctl disable` of one of them takes the target's own link away as well (`Also=` of its unit), and no
+/// other transport would start any more.
+#[must_use]
+pub fn want_target(enabled: &Path, output: &Path) -> Vec<String> {
+    let names = fs::read_dir(enabled).into_iter().flatten().flatten().map(|entry| entry.file_name());
+    if !names.into_iter().any(|name| name.as_encoded_bytes().starts_with(b"spectrum2@")) {
+        return Vec::new();
+    }
+    let wants = output.join("multi-user.target.wants");
+    let link = fs::create_dir_all(&wants).and_then(|()| symlink(TARGET, wants.join("spectrum2.target")));
+    link.err().map(|error| format!("{} cannot be written: {error}.", wants.display())).into_iter().collect()
+}
 
 /// Writes the drop-ins of all transport files in a directory below `output`; gives what went wrong, a sentence each.
 #[must_use]

@@ -1,12 +1,14 @@
 //! Transport files in, drop-ins out: each directory of `generator/` is a case. `transports` goes in, `expected` is what
 //! comes out, all of it, with `TRANSPORTS` for the path that goes in; `problems` is what is said, if anything is.
 
+#![allow(clippy::unwrap_used, reason = "a test that goes wrong fails")]
+
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use spectrum2_manager::generator::generate;
+use spectrum2_manager::generator::{generate, want_target};
 
 mod support;
 use support::Directory;
@@ -64,6 +66,20 @@ fn places_outside_of_the_defaults_become_writable() {
 #[test]
 fn a_broken_file_costs_nobody_else() {
     check("broken_among_others");
+}
+
+#[test]
+fn while_one_transport_is_enabled_the_target_is_reached() {
+    let directory = Directory::new();
+    let (enabled, output) = (directory.path().join("spectrum2.target.wants"), directory.path().join("out"));
+    let link = output.join("multi-user.target.wants/spectrum2.target");
+    assert!(want_target(&enabled, &output).is_empty());
+    assert!(link.symlink_metadata().is_err());
+
+    fs::create_dir(&enabled).unwrap();
+    fs::write(enabled.join("spectrum2@irc.service"), "").unwrap();
+    assert!(want_target(&enabled, &output).is_empty());
+    assert_eq!(fs::read_link(link).unwrap(), Path::new("/usr/lib/systemd/system/spectrum2.target"));
 }
 
 #[test]

@@ -3,7 +3,7 @@
 //!
 //! Guarantees that boot goes on: a broken file costs only its own drop-ins and a line in the kernel log, and the exit
 //! status is 0. `systemctl start spectrum2@NAME` works without it for every transport that leaves the defaults
-//! alone. Which transports start at boot is no concern of it: `systemctl enable spectrum2@NAME` says that.
+//! alone. Which transports start at boot, `systemctl enable spectrum2@NAME` says alone.
 
 use std::env;
 use std::fs::OpenOptions;
@@ -12,7 +12,10 @@ use std::path::{Path, PathBuf};
 use std::process;
 
 use spectrum2_config::instance::CONFIG_DIRECTORY;
-use spectrum2_manager::generator::generate;
+use spectrum2_manager::generator::{generate, want_target};
+
+/// Where `systemctl enable spectrum2@NAME` makes its links.
+const ENABLED: &str = "/etc/systemd/system/spectrum2.target.wants";
 
 fn main() {
     // systemd passes three directories; what belongs to units of /etc and /usr goes to the first one.
@@ -20,9 +23,9 @@ fn main() {
         complain("It is started by systemd, with the directory for its drop-ins.");
         return;
     };
-    for problem in generate(Path::new(CONFIG_DIRECTORY), &output) {
-        complain(&problem);
-    }
+    let mut problems = want_target(Path::new(ENABLED), &output);
+    problems.extend(generate(Path::new(CONFIG_DIRECTORY), &output));
+    problems.iter().for_each(|problem| complain(problem));
 }
 
 /// Into the kernel log: the journal does not run yet.

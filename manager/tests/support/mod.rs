@@ -1,5 +1,14 @@
 //! What several tests use.
 
+#![allow(dead_code, reason = "each test uses a part")]
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test that goes wrong fails")]
+#![allow(clippy::needless_pass_by_value, reason = "a method on the bus takes what it is sent")]
+
+pub mod bus;
+pub mod manager;
+pub mod systemd;
+pub mod transport;
+
 use std::fs;
 use std::path::{Path, PathBuf};
 
