@@ -5,10 +5,12 @@ use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use nix::sys::stat::{Mode, umask};
 use nix::unistd::geteuid;
 use spectrum2::backend_link::BackendSource;
+use spectrum2::bus::About;
 use spectrum2::cli::{self, Command, Run};
 use spectrum2::exit::Exit;
 use spectrum2::gateway::Gateway;
@@ -20,7 +22,7 @@ use spectrum2::storage::{OpenError, Storage};
 use spectrum2::systemd::Notifier;
 use spectrum2::{backend_config, logging, pidfile, xmpp_link};
 use spectrum2_config::check::report;
-use spectrum2_config::{Config, ExitKind, Overrides, Problem, help_text};
+use spectrum2_config::{Config, ExitKind, Instance, Overrides, Problem, help_text};
 use tracing::{error, info, warn};
 
 fn main() -> ExitCode {
@@ -82,9 +84,37 @@ fn serve(config: Config, arguments: &Run) -> Result<(), Failure> {
     };
     let storage = Storage::open(&config)?;
     let xmpp = xmpp_link::Settings::from_config(&config);
-    let core = Gateway::new(Arc::new(config), run::now(), fastrand::u64(..))
-        .map_err(|error| Failure::new(error.to_string(), Exit::Config))?;
-    run(Parts { core, xmpp, backends, storage, on_ready: Box::new(|| ()) }).map_err(Failure::from)
+    let bus = Some(about(&config, arguments));
+    let again = (config.file.clone(), arguments.overrides.clone());
+    let read_again = Box::new(move || read_again(&again.0, &again.1));
+    let (now, day) = (run::now(), SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default());
+    let core = Gateway::new(Arc::new(config), now, fastrand::u64(..))
+        .map_err(|error| Failure::new(error.to_string(), Exit::Config))?
+        .with_clock(u64::try_from(day.as_millis()).unwrap_or_default(), now);
+    run(Parts { core, xmpp, backends, storage, bus, read_again, on_ready: Box::new(|| ()) }).map_err(Failure::from)
+}
+
+/// Who we are on the bus.
+fn about(config: &Config, arguments: &Run) -> About {
+    let jid = config.service.jid.clone();
+    let instance = Instance::of_file(&config.file).ok().filter(|_| arguments.overrides.jid.is_none());
+    About {
+        // Transports that share a file differ in their JIDs.
+        name: instance.map_or_else(|| jid.clone(), |instance| instance.to_string()),
+        jid,
+        protocol: config.service.protocol.clone(),
+        mode: if config.service.server_mode { "server" } else { "gateway" },
+        config_file: config.file.display().to_string(),
+    }
+}
+
+/// Reads the transport file for a reload.
+fn read_again(file: &Path, overrides: &Overrides) -> Result<Arc<Config>, String> {
+    let (config, warnings) = Config::load(file, overrides).map_err(|problems| problems.to_string())?;
+    for warning in warnings {
+        warn!("{warning}");
+    }
+    Ok(Arc::new(config))
 }
 
 /// Takes what only the user that started us may take, then gives up what is not needed any more.

@@ -4,11 +4,13 @@
 //! spelling that it used itself.
 
 use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 
 use serde::{Deserialize, Serialize};
 use spectrum2_backend_protocol::StatusType;
 use spectrum2_xmpp::xep_0106;
 
+use super::presence;
 use crate::storage::StoredContact;
 
 /// Bits of `buddies.flags` (Spectrum 2's numbers).
@@ -19,6 +21,8 @@ pub mod flag {
     pub const DENIED: i32 = 4;
     /// The contact is blocked on the network.
     pub const BLOCKED: i32 = 8;
+    /// A client was offered it for its roster (XEP-0144). Not of Spectrum 2, which keeps bits that it does not know.
+    pub const OFFERED: i32 = 16;
 }
 
 /// Whether the contact can be reached, as the network says.
@@ -45,6 +49,8 @@ pub struct Contact {
     pub asked: bool,
     /// Differs from what storage has.
     pub dirty: bool,
+    /// Was visible when the XMPP link was lost.
+    pub lost_sight: bool,
 }
 
 impl Contact {
@@ -58,12 +64,23 @@ impl Contact {
             reported: false,
             asked: false,
             dirty: false,
+            lost_sight: false,
         })
     }
 
     /// The user must not be asked (again) for a subscription to it.
     pub fn settled(&self) -> bool {
-        self.stored.subscribed || self.asked || self.stored.flags & flag::DENIED != 0
+        self.stored.subscribed || self.asked || self.stored.flags & (flag::DENIED | flag::OFFERED) != 0
+    }
+
+    /// The user does not want it on his list.
+    pub fn is_denied(&self) -> bool {
+        self.stored.flags & flag::DENIED != 0
+    }
+
+    /// The user sees it as available.
+    pub fn is_visible(&self) -> bool {
+        !self.is_denied() && self.presence.status.is_some_and(presence::is_visible)
     }
 }
 
@@ -107,12 +124,18 @@ impl Contacts {
         self.all.get_mut(self.nodes.get(node)?)
     }
 
-    /// Adds a contact, in place of one of the same name.
-    pub fn insert(&mut self, contact: Contact) -> &mut Contact {
+    /// Adds a contact, in place of one of the same name. `None` if another name has its JID already: what is folded to
+    /// one local part (STRASSE, straße) must not be able to pass for another.
+    pub fn insert(&mut self, contact: Contact) -> Option<&mut Contact> {
         let name = fold(&contact.stored.legacy_name);
-        self.nodes.insert(contact.node.clone(), name.clone());
-        // Two names may fold to one local part (STRASSE, straße): the later one has the JID.
-        self.all.entry(name).insert_entry(contact).into_mut()
+        match self.nodes.entry(contact.node.clone()) {
+            Entry::Occupied(owner) if *owner.get() != name => return None,
+            Entry::Occupied(_) => {}
+            Entry::Vacant(place) => {
+                place.insert(name.clone());
+            }
+        }
+        Some(self.all.entry(name).insert_entry(contact).into_mut())
     }
 
     /// Takes out the contact whose JID has this local part.
@@ -128,12 +151,14 @@ impl Contacts {
         }
     }
 
-    /// The local part for a legacy name: the contact's own one, else what the scheme gives; `None` if it cannot be one.
+    /// The local part for a legacy name: the contact's own one, else what the scheme gives; `None` if it cannot be one,
+    /// or is that of another contact.
     pub fn node(&self, name: &str, escaping: bool) -> Option<String> {
-        match self.all.get(&fold(name)) {
-            Some(contact) => Some(contact.node.clone()),
-            None => xep_0106::legacy_name_to_node(name, escaping).map(|node| node.to_string()),
+        if let Some(contact) = self.all.get(&fold(name)) {
+            return Some(contact.node.clone());
         }
+        let node = xep_0106::legacy_name_to_node(name, escaping)?;
+        (!self.nodes.contains_key(node.as_str())).then(|| node.to_string())
     }
 
     /// Forgets all presences, and that the network reported anything.
@@ -173,6 +198,14 @@ mod tests {
             contacts.by_name("NURSE@example.NET").map(|c| c.node.as_str()),
             Some(r"nurse\40example.net")
         );
+    }
+
+    #[test]
+    fn no_contact_passes_for_another() {
+        let mut contacts = Contacts::default();
+        assert!(contacts.insert(Contact::new(stored("strasse", 0)).expect("a valid name")).is_some());
+        assert!(contacts.insert(Contact::new(stored("straße", 0)).expect("a valid name")).is_none());
+        assert_eq!(contacts.legacy_name("strasse"), "strasse");
     }
 
     #[test]

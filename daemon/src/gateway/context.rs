@@ -10,16 +10,23 @@ use spectrum2_backend_protocol::{Capabilities, Frame};
 use spectrum2_config::Config;
 use spectrum2_xmpp::stanza::{Condition, ErrorType, error_reply};
 use spectrum2_xmpp::xep_0115::Caps;
-use spectrum2_xmpp::{Element, ns};
+use spectrum2_xmpp::{Element, ns, xep_0082};
 
+use super::adhoc::{Commands, Job};
+use super::admin::{Asker, Memory, Outcome};
 use super::disco::Hashes;
 use super::event::{Action, Link, Time, Token};
 use super::pool::{Limits, Pool};
+use super::registration::Registrar;
 use super::timer::{Timer, Timers};
 use crate::storage;
 
 /// Messages kept while the XMPP link is down. Past it, frames of backends are not read any more.
 const OUTBOX: usize = 2_000;
+/// And their size.
+const OUTBOX_BYTES: usize = 8 << 20;
+/// Longest name, group or status text that is taken from a network, in bytes.
+pub const LABEL: usize = 1_024;
 /// Requests to XMPP entities that may be under way.
 const REQUESTS: usize = 20_000;
 /// How long an XMPP entity has for an answer.
@@ -47,12 +54,16 @@ pub enum Query {
 pub enum Pending {
     /// The user is being loaded.
     Load(BareJid),
-    /// A registration is being saved; the iq to be answered, and what is saved.
-    Register(BareJid, Option<Element>, Box<storage::Registration>),
+    /// A registration is being saved; who is to be answered, and what is saved.
+    Register(BareJid, Registrar, Box<storage::Registration>),
     /// Whether a legacy name is taken is being asked, before the registration is saved.
-    NameTaken(BareJid, Option<Element>, Box<storage::Registration>),
-    /// A registration is being removed; the iq to be answered.
-    Unregister(BareJid, Option<Element>),
+    NameTaken(BareJid, Registrar, Box<storage::Registration>),
+    /// A registration is being removed; who is to be answered.
+    Unregister(BareJid, Registrar),
+    /// An admin wants a list of all registered users.
+    ListUsers(Asker),
+    /// How many users are registered.
+    CountUsers,
     /// Who was logged in before the restart.
     OnlineUsers,
     /// Nobody waits, but a failure is logged with these words.
@@ -106,13 +117,34 @@ pub struct Context {
     /// What keeps the transport from working, for the admin.
     pub(super) problem: Option<String>,
     pub(super) counters: Counters,
+    /// When the gateway was made.
+    pub(super) started: Time,
+    /// How many users are registered.
+    pub(super) registered: u64,
+    /// Process ids of the backends that died last.
+    pub(super) crashed: VecDeque<u32>,
+    /// The daemon's own memory, as last measured.
+    pub(super) memory: Memory,
+    /// Who waits for the transport file to be read again.
+    pub(super) reloading: Vec<Asker>,
+    /// Ad-hoc commands under way.
+    pub(super) commands: Commands,
+    /// Ad-hoc commands of which a part was done in this event.
+    pub(super) jobs: VecDeque<(Job, Outcome)>,
     /// By domain of the users.
     pub(super) privileges: HashMap<String, Privileges>,
     /// By `node#ver`: whether the client takes roster item exchanges (XEP-0144).
     pub(super) clients: HashMap<String, bool>,
     outbox: VecDeque<Element>,
+    outbox_bytes: usize,
+    /// Milliseconds from 1970 to the zero of our clock.
+    pub(super) day: u64,
     queries: HashMap<String, (BareJid, Jid, Query, Time)>,
     pending: BTreeMap<Token, Pending>,
+    /// When a backend with users was lost last.
+    pub(super) last_loss: Time,
+    /// A user was handed to a backend: it works, as far as configuration goes.
+    pub(super) proven: bool,
     /// No login before this time.
     next_login: Time,
     last_token: u64,
@@ -145,17 +177,40 @@ impl Context {
             hashes,
             problem: None,
             counters: Counters::default(),
+            started: now,
+            registered: 0,
+            crashed: VecDeque::new(),
+            memory: Memory::default(),
+            reloading: Vec::new(),
+            commands: Commands::default(),
+            jobs: VecDeque::new(),
             privileges: HashMap::new(),
             clients: HashMap::new(),
             outbox: VecDeque::new(),
+            outbox_bytes: 0,
+            day: 0,
             queries: HashMap::new(),
             pending: BTreeMap::new(),
+            last_loss: Time::default(),
+            proven: false,
             next_login: Time::default(),
             last_token: 0,
             last_id: 0,
             life: format!("{:x}", seed & 0xffff_ffff),
             random: seed | 1,
         }
+    }
+
+    /// Takes over the options that may change while the transport runs; gives the names of those that may not and did.
+    ///
+    /// # Errors
+    /// The pattern for names is none; then nothing changes.
+    pub(super) fn reload(&mut self, new: &Config) -> Result<Vec<String>, String> {
+        let (config, waiting) = self.config.reloaded(new);
+        self.allowed_usernames = super::pattern(&config).map_err(|error| error.to_string())?;
+        self.hashes = Hashes::compute(&config, &self.capabilities);
+        self.config = Arc::new(config);
+        Ok(waiting.into_iter().map(str::to_owned).collect())
     }
 
     pub(super) fn limits(&self) -> Limits {
@@ -227,19 +282,31 @@ impl Context {
     pub(super) fn send(&mut self, stanza: Element) {
         if self.up {
             self.out.push(Action::Stanza(stanza));
-        } else if stanza.name() == "message" && self.outbox.len() < OUTBOX * 2 {
+        } else if stanza.name() == "message" && self.outbox_bytes < OUTBOX_BYTES * 2 {
+            let stanza = self.stamped(stanza);
+            self.outbox_bytes += stanza.to_xml().len();
             self.outbox.push_back(stanza);
         }
     }
 
+    /// The stanza with the time it was meant to be sent (XEP-0203 §3), unless it says that already.
+    fn stamped(&self, stanza: Element) -> Element {
+        if stanza.find("delay", ns::DELAY).is_some() {
+            return stanza;
+        }
+        let stamp = xep_0082::from_unix((self.day + self.now.0) / 1_000);
+        stanza.child(Element::new("delay", ns::DELAY).with("from", self.jid.as_str()).with("stamp", stamp))
+    }
+
     /// Whether frames of backends may come: not while what they lead to cannot be sent.
     pub(super) fn accepts_frames(&self) -> bool {
-        self.outbox.len() < OUTBOX
+        self.outbox.len() < OUTBOX && self.outbox_bytes < OUTBOX_BYTES
     }
 
     /// Sends what was kept while the link was down.
     pub(super) fn flush_outbox(&mut self) {
         let kept = std::mem::take(&mut self.outbox);
+        self.outbox_bytes = 0;
         self.out.extend(kept.into_iter().map(Action::Stanza));
     }
 
@@ -273,20 +340,32 @@ impl Context {
         self.pending.remove(&token)
     }
 
+    /// Whether storage has been asked something about this user that he must be there for.
+    pub(super) fn is_pending(&self, user: &BareJid) -> bool {
+        self.pending.values().any(|pending| match pending {
+            Pending::Load(jid)
+            | Pending::Register(jid, ..)
+            | Pending::NameTaken(jid, ..)
+            | Pending::Unregister(jid, _) => jid == user,
+            _ => false,
+        })
+    }
+
     /// Whether storage still has work of ours.
     pub(super) fn storage_busy(&self) -> bool {
         !self.pending.is_empty()
     }
 
-    /// Sends an iq of ours and remembers what it was about. Past the bound it is not sent: all of them are for comfort.
-    pub(super) fn query(&mut self, user: &BareJid, to: Jid, iq: Element, query: Query) {
-        let Some(id) = iq.attr("id").map(str::to_owned) else { return };
+    /// Sends an iq of ours and remembers what it was about. `false`: it could not be sent.
+    pub(super) fn query(&mut self, user: &BareJid, to: Jid, iq: Element, query: Query) -> bool {
+        let Some(id) = iq.attr("id").map(str::to_owned) else { return false };
         if !self.up || self.queries.len() >= REQUESTS {
-            return;
+            return false;
         }
         self.queries.insert(id, (user.clone(), to, query, self.now.after(ANSWER)));
         self.timers.set_once(Timer::Requests, self.now.after(ANSWER));
         self.send(iq);
+        true
     }
 
     /// What the iq with this id was about, if it was ours and this is whom it was sent to.
@@ -311,6 +390,9 @@ impl Context {
 
     /// Remembers what a client program can do.
     pub(super) fn learn_client(&mut self, node_ver: String, exchange: bool) {
+        if node_ver.len() > LABEL {
+            return;
+        }
         if self.clients.len() >= CLIENTS {
             self.clients.clear();
         }
@@ -348,4 +430,12 @@ impl Context {
             .with("id", id)
             .child(Element::new("body", ns::CLIENT).text(text))
     }
+}
+
+/// `text`, cut to at most `longest` bytes.
+pub fn clip(mut text: String, longest: usize) -> String {
+    if text.len() > longest {
+        text.truncate(text.floor_char_boundary(longest));
+    }
+    text
 }

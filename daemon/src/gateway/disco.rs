@@ -34,6 +34,7 @@ fn gateway_info(config: &Config) -> Info {
     let identity = &config.identity;
     let features = [
         ns::CAPS,
+        ns::COMMANDS,
         ns::DISCO_INFO,
         ns::DISCO_ITEMS,
         ns::GATEWAY,

@@ -1,9 +1,13 @@
 //! What goes into the core and what comes out of it.
 
+use std::sync::Arc;
+
 use serde::{Deserialize, Serialize};
 use spectrum2_backend_protocol::Frame;
+use spectrum2_config::Config;
 use spectrum2_xmpp::Element;
 
+use super::admin::{self, Memory, Notice, Ticket};
 use crate::storage;
 
 /// A point in time: milliseconds of a clock that never goes back (`CLOCK_BOOTTIME`, so that it outlives a restart).
@@ -54,6 +58,12 @@ pub enum Event {
     BackendDown(Link, String),
     /// Storage answers the request with this token. Requests are carried out in the order in which they were made.
     Stored(Token, Result<storage::Answer, storage::Error>),
+    /// An admin wants something; answered by [`Action::Admin`] with the same ticket.
+    Admin(Ticket, admin::Request),
+    /// The transport file was read again after [`Action::Reload`], or is broken; the text says how.
+    Reload(Result<Arc<Config>, String>),
+    /// The memory that [`Action::Measure`] asked for.
+    Measured(Memory),
     /// The time that [`super::Gateway::deadline`] named has come.
     Tick,
     /// The daemon is asked to end. The core says good-bye and gives [`Action::Stopped`].
@@ -73,6 +83,14 @@ pub enum Action {
     CloseBackend(Link),
     /// Ask storage; answered by [`Event::Stored`] with the same token.
     Store(Token, storage::Request),
+    /// The answer to [`Event::Admin`].
+    Admin(Ticket, admin::Outcome),
+    /// Something that those who watch may want to know.
+    Notice(Notice),
+    /// Read the transport file again; answered by [`Event::Reload`].
+    Reload,
+    /// Measure the memory of the daemon; answered by [`Event::Measured`].
+    Measure,
     /// The configuration cannot work (a protocol plugin that is not there): end with status 78 and this text.
     Misconfigured(String),
     /// Everything is said: write it out and end.

@@ -4,12 +4,19 @@ use jid::BareJid;
 use spectrum2_backend_protocol::{Capabilities, Extensions, Frame, Stats, extension};
 use tracing::{debug, error, info, warn};
 
+use super::admin::{Memory, Notice};
 use super::context::Context;
 use super::disco;
-use super::event::{Action, Link};
+use super::event::{Action, Link, Time};
 use super::pool::Stage;
 use super::timer::Timer;
 use super::{Gateway, HANDSHAKE, PING, SPAWN_PAUSE};
+
+/// Backends that died whose process ids are remembered.
+const CRASHED: usize = 100;
+
+/// Backends that are lost within this time, in milliseconds, are lost together.
+const TOGETHER: u64 = 1_000;
 
 impl Gateway {
     /// Gives users who wait to backends, and asks for those that are missing.
@@ -55,7 +62,8 @@ impl Gateway {
     pub(super) fn backend_down(&mut self, link: Link, reason: &str) {
         self.cx.timers.cancel(&Timer::Handshake(link));
         let Some(backend) = self.cx.pool.remove(link) else { return };
-        let solo = backend.users.len() == 1;
+        // Several at once: something else is wrong than the users on them.
+        let alone = self.cx.now.since(self.cx.last_loss) > TOGETHER || self.cx.last_loss == Time::default();
         if backend.stage == Stage::Ready {
             // A spare one that ends is no trouble, nor a sign of one.
             if !backend.users.is_empty() {
@@ -65,10 +73,13 @@ impl Gateway {
                     reason,
                     "a backend is gone; its users are logged in again"
                 );
-                self.cx.counters.crashed_backends += 1;
+                self.cx.crashed(backend.pid, reason);
             }
             for jid in &backend.users {
-                self.with(jid, |user, cx| user.backend_lost(cx, link, solo));
+                self.with(jid, |user, cx| user.backend_lost(cx, link, alone.then_some(backend.solo)));
+            }
+            if !backend.users.is_empty() {
+                self.cx.last_loss = self.cx.now;
             }
             self.cx.timers.set_once(Timer::Spawn, self.cx.now.after(1_000));
             return;
@@ -84,7 +95,8 @@ impl Gateway {
     /// Asks for signs of life, gives up the dead, closes those that nobody needs.
     pub(super) fn ping_backends(&mut self) {
         self.cx.timers.set(Timer::Ping, self.cx.now.after(PING));
-        let check = self.cx.pool.check(self.cx.limits(), self.cx.now);
+        self.cx.out.push(Action::Measure);
+        let check = self.cx.pool.check(self.cx.limits(), self.cx.now, self.cx.accepts_frames());
         for link in check.ping {
             self.cx.frame(link, Frame::Ping);
         }
@@ -128,11 +140,12 @@ impl Gateway {
     /// What the backend needs and can do.
     fn backend_config(&mut self, link: Link, text: &str) {
         let capabilities = Capabilities::parse(text);
-        let ours = [extension::ACK, extension::PROBLEM];
+        let ours = [extension::ACK, extension::ERASE, extension::PROBLEM];
         let names: Vec<String> =
             ours.into_iter().filter(|name| capabilities.has_extension(name)).map(str::to_owned).collect();
         if let Some(backend) = self.cx.pool.get_mut(link) {
             backend.acknowledges = capabilities.has_extension(extension::ACK);
+            backend.erases = capabilities.has_extension(extension::ERASE);
         }
         if !names.is_empty() {
             self.cx.frame(link, Frame::Extensions(Extensions { names }));
@@ -144,7 +157,9 @@ impl Gateway {
     fn stats(&mut self, link: Link, stats: &Stats) {
         if let Some(backend) = self.cx.pool.get_mut(link) {
             backend.pid = stats.id.parse().ok();
-            backend.memory = stats.res.try_into().unwrap_or(0);
+            let kib = |number: i32| number.try_into().unwrap_or(0);
+            backend.memory = Memory { resident: kib(stats.res), shared: kib(stats.shared) };
+            backend.initial_memory = kib(stats.init_res);
         }
     }
 
@@ -152,7 +167,8 @@ impl Gateway {
     fn problem(&mut self, text: &str, fatal: bool) {
         error!(problem = text, "the backend cannot work");
         self.cx.problem = Some(text.to_owned());
-        if fatal {
+        // Not from one that has talked to a network: a plugin that was taken over must not end the daemon.
+        if fatal && !self.cx.proven {
             self.cx.out.push(Action::Misconfigured(text.to_owned()));
         }
     }
@@ -220,6 +236,16 @@ fn user_of(frame: &Frame) -> Option<&str> {
 }
 
 impl Context {
+    /// A backend with users on it died.
+    fn crashed(&mut self, pid: Option<u32>, reason: &str) {
+        self.counters.crashed_backends += 1;
+        if self.crashed.len() >= CRASHED {
+            self.crashed.pop_front();
+        }
+        self.crashed.extend(pid);
+        self.notice_admins(Notice::BackendLost { pid, reason: reason.to_owned() });
+    }
+
     /// Whether contacts' JIDs are escaped as XEP-0106 says, or have `%` for `@`.
     pub(super) fn escaping(&self) -> bool {
         self.config.service.jid_escaping && self.capabilities.disable_jid_escaping != Some(true)

@@ -1,9 +1,10 @@
 //! Requests to the gateway and to contacts. Every one is answered, from the JID that was asked.
 
-use spectrum2_xmpp::stanza::{Condition, ErrorType, iq_result};
+use spectrum2_xmpp::stanza::{Condition, ErrorType, StanzaError, iq_result};
 use spectrum2_xmpp::xep_0030::Info;
 use spectrum2_xmpp::{Element, ns, xep_0106};
 
+use super::adhoc;
 use super::context::{Context, Query};
 use super::disco;
 use super::presence;
@@ -17,8 +18,15 @@ pub fn answer_stranger(cx: &mut Context, iq: &Element, node: Option<&str>) -> bo
     };
     let get = iq.attr("type") == Some("get");
     match (payload.ns(), payload.name()) {
+        // XEP-0050 §2.2: which commands there are depends on who asks.
+        (ns::DISCO_INFO | ns::DISCO_ITEMS, "query")
+            if get && node.is_none() && payload.attr("node").is_some_and(adhoc::is_node) =>
+        {
+            return false;
+        }
         (ns::DISCO_INFO, "query") if get => disco::info(cx, iq, payload, node.is_none()),
         (ns::DISCO_ITEMS, "query") if get => disco::items(cx, iq, payload),
+        (ns::COMMANDS, "command") if node.is_none() => return false,
         // XEP-0199 §4.
         (ns::PING, "ping") if get => cx.send(iq_result(iq)),
         (ns::VERSION, "query") if get => version(cx, iq),
@@ -84,6 +92,9 @@ impl User {
                 cx.send(iq_result(iq));
                 self.roster_pushed(cx, payload);
             }
+            (ns::DISCO_INFO, None) => adhoc::info(cx, self, iq, payload),
+            (ns::DISCO_ITEMS, None) => adhoc::items(cx, self, iq, payload),
+            (ns::COMMANDS, None) => self.command(cx, iq, payload),
             (ns::PRIVATE, None) => self.private_storage(cx, iq, payload, get),
             _ => cx.refuse(iq, ErrorType::Cancel, Condition::ServiceUnavailable, ""),
         }
@@ -136,7 +147,10 @@ impl User {
             Query::Roster => self.roster_answer(cx, payload.filter(|p| p.is("query", ns::ROSTER))),
             Query::RosterToClear => self.clear_roster(cx, payload.filter(|p| p.is("query", ns::ROSTER))),
             Query::RosterSet(node) => {
-                let error = answer.is_none_or(|iq| iq.attr("type") == Some("error"));
+                let error = match answer {
+                    None => Some(Condition::RemoteServerTimeout),
+                    Some(iq) => StanzaError::read(iq).map(|error| error.condition),
+                };
                 self.roster_was_set(cx, &node, error);
             }
             Query::OwnVCard(hash) => self.own_vcard(cx, payload.filter(|p| p.is("vCard", ns::VCARD)), hash),

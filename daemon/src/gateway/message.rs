@@ -8,17 +8,25 @@ use spectrum2_backend_protocol::{Buddy, ConversationMessage, Frame, MessageResul
 use spectrum2_xmpp::stanza::{Condition, ErrorType};
 use spectrum2_xmpp::{Element, Node, ns, xep_0071, xep_0082};
 
-use super::context::Context;
+use super::context::{Context, LABEL, clip};
 use super::event::{Link, Time};
 use super::timer::Timer;
 use super::user::User;
 
 /// Messages of one user that may wait for the network.
 const KEPT: usize = 500;
+/// And their size, in bytes.
+const KEPT_BYTES: usize = 1 << 20;
+/// Longest text of one stanza, in bytes: written out it stays below what XMPP servers take. Longer ones are sent in parts.
+const TEXT: usize = 32 * 1024;
+/// Parts of one message.
+const PARTS: usize = 32;
 /// How often a message is given to a backend before its sender is told that it did not work.
 const TRIES: u8 = 2;
 /// How long a message may wait.
 const WAIT: u64 = 600_000;
+/// How long a backend may have one without a word: prpl-irc sends slowly on purpose.
+const WORDLESS: u64 = 3_600_000;
 
 /// A message that the network has not taken yet.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -33,6 +41,12 @@ pub struct Kept {
     sent: bool,
     /// When it came.
     at: Time,
+}
+
+impl Kept {
+    fn size(&self) -> usize {
+        self.message.message.len() + self.message.xhtml.as_ref().map_or(0, String::len)
+    }
 }
 
 impl User {
@@ -92,7 +106,7 @@ impl User {
                 return;
             }
         };
-        if self.kept.len() >= KEPT {
+        if self.kept.len() >= KEPT || self.kept.iter().map(Kept::size).sum::<usize>() >= KEPT_BYTES {
             cx.refuse(
                 stanza,
                 ErrorType::Wait,
@@ -176,8 +190,7 @@ impl User {
     /// Messages that waited too long go back.
     pub fn bounce_old(&mut self, cx: &mut Context) {
         let now = cx.now;
-        // What a backend has may still go out: prpl-irc sends slowly on purpose.
-        let old = |kept: &Kept| !kept.sent && now.since(kept.at) >= WAIT;
+        let old = |kept: &Kept| now.since(kept.at) >= if kept.sent { WORDLESS } else { WAIT };
         self.bounce(cx, old, "The network did not take the message in time");
         if let Some(first) = self.kept.front() {
             cx.timers.set(Timer::Expire(self.jid.clone()), first.at.after(WAIT).max(now.after(WAIT / 10)));
@@ -210,8 +223,13 @@ impl User {
 
     /// A message from the network.
     pub fn network_message(&mut self, cx: &mut Context, message: &ConversationMessage) {
-        let Some(node) = self.node_for(cx, &message.buddy_name) else { return };
         cx.counters.to_xmpp += 1;
+        let Some(node) = self.node_for(cx, &message.buddy_name) else {
+            // A name without an address of its own; what it says is not lost.
+            let name = clip(message.buddy_name.clone(), LABEL);
+            let text = clip(message.message.clone(), TEXT);
+            return cx.tell(&self.jid, &format!("{name} on the other network says: {text}"));
+        };
         let headline = message.headline == Some(true) && self.setting(cx, "send_headlines");
         let content = Content::read(cx, message);
         for (text, xhtml, urls) in content.parts(cx) {
@@ -359,7 +377,7 @@ impl Content {
         let xhtml = message
             .xhtml
             .as_deref()
-            .filter(|xhtml| cx.config.service.enable_xhtml && !xhtml.is_empty())
+            .filter(|xhtml| cx.config.service.enable_xhtml && !xhtml.is_empty() && xhtml.len() <= TEXT)
             .and_then(xep_0071::sanitise);
         let mut images = Vec::new();
         if let Some(xhtml) = &xhtml {
@@ -368,6 +386,7 @@ impl Content {
         let attachments: Vec<_> = message
             .attachments
             .iter()
+            .take(PARTS)
             .map(|attachment| oob(&attachment.url, attachment.description.as_deref()))
             .collect();
         let mut text = message.message.clone();
@@ -379,6 +398,9 @@ impl Content {
 
     /// Pictures as Spectrum 2's options have them: each in a message of its own, in place of the text, or beside it.
     fn parts(self, cx: &Context) -> Vec<Part> {
+        if self.text.len() > TEXT {
+            return self.cut();
+        }
         let Some(first) = self.images.first().cloned() else {
             return vec![(self.text, self.xhtml, self.attachments)];
         };
@@ -391,6 +413,24 @@ impl Content {
         }
         let urls = self.images.iter().map(|url| oob(url, None)).chain(self.attachments).collect();
         vec![(self.text, self.xhtml, urls)]
+    }
+
+    /// Plain text in pieces.
+    fn cut(self) -> Vec<Part> {
+        let mut parts: Vec<Part> = Vec::new();
+        let mut rest = self.text.as_str();
+        while !rest.is_empty() && parts.len() < PARTS {
+            let (piece, behind) = rest.split_at(rest.floor_char_boundary(TEXT));
+            parts.push((piece.to_owned(), None, Vec::new()));
+            rest = behind;
+        }
+        if let Some((text, _, urls)) = parts.last_mut() {
+            if !rest.is_empty() {
+                text.push('…');
+            }
+            urls.extend(self.attachments);
+        }
+        parts
     }
 
     /// Text and pictures in turn. Pictures inside other elements stay there.

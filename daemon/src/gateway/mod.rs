@@ -4,6 +4,8 @@
 //! Each [`User`] owns everything about one XMPP user, and nothing else changes it. What users share — backends,
 //! timers, requests under way — is in the [`Context`]. All of it can be written down (serde).
 
+mod adhoc;
+pub mod admin;
 mod contact;
 mod context;
 mod disco;
@@ -33,17 +35,18 @@ use regex::Regex;
 use serde::{Deserialize, Serialize};
 use spectrum2_backend_protocol::Frame;
 use spectrum2_config::Config;
-use spectrum2_xmpp::stanza::{Condition, ErrorType, Kind, Stanza};
+use spectrum2_xmpp::stanza::{Condition, ErrorType, Kind, Stanza, StanzaError};
 use spectrum2_xmpp::{Element, ns};
 use tracing::{error, info, warn};
 
+use admin::{Asker, Reader, Refusal};
 pub use context::Counters;
 use context::{Context, Pending, Privileges, Query};
 pub use event::{Action, Event, Link, Time, Token};
 use pool::Stage;
 use session::Session;
 use timer::Timer;
-use user::User;
+use user::{Early, User};
 
 use crate::status::Status;
 use crate::storage::{self, Answer, Request};
@@ -74,6 +77,14 @@ pub enum Error {
     Usernames(String),
 }
 
+/// `registration.allowed_usernames`, if it is set.
+fn pattern(config: &Config) -> Result<Option<Regex>, Error> {
+    let allowed = &config.registration.allowed_usernames;
+    // Spectrum 2 matches the whole name.
+    let pattern = (!allowed.is_empty()).then(|| Regex::new(&format!("^(?:{allowed})$"))).transpose();
+    pattern.map_err(|error| Error::Usernames(error.to_string()))
+}
+
 /// The state machine between XMPP and the backends.
 #[derive(Serialize, Deserialize)]
 pub struct Gateway {
@@ -95,14 +106,18 @@ impl Gateway {
         if jid.node().is_some() {
             return Err(Error::Jid(config.service.jid.clone()));
         }
-        let allowed = &config.registration.allowed_usernames;
-        // Spectrum 2 matches the whole name.
-        let allowed = (!allowed.is_empty()).then(|| Regex::new(&format!("^(?:{allowed})$"))).transpose();
-        let allowed = allowed.map_err(|error| Error::Usernames(error.to_string()))?;
+        let allowed = pattern(&config)?;
         let mut cx = Context::new(config, jid, allowed, now, seed);
         cx.timers.set(Timer::Ping, now.after(PING));
         cx.timers.set(Timer::Spawn, now);
         Ok(Self { users: HashMap::new(), cx, to_bring_back: VecDeque::new(), started: false, stopped: false })
+    }
+
+    /// Tells it the time of day, in milliseconds since 1970, at `now`: for stamps on what is late (XEP-0203).
+    #[must_use]
+    pub fn with_clock(mut self, milliseconds: u64, now: Time) -> Self {
+        self.cx.day = milliseconds.saturating_sub(now.0);
+        self
     }
 
     /// When [`Event::Tick`] is wanted.
@@ -122,6 +137,7 @@ impl Gateway {
         Status {
             online: count(|session| matches!(session, Session::Online(_))),
             connecting: count(|session| matches!(session, Session::Waiting | Session::LoggingIn(_))),
+            registered: self.cx.registered,
             backends: self.cx.pool.iter().filter(|(_, backend)| !backend.users.is_empty()).count(),
             problem: self.cx.problem.clone(),
         }
@@ -145,12 +161,16 @@ impl Gateway {
             Event::BackendReady(link) => self.backend_busy(link, false),
             Event::BackendDown(link, reason) => self.backend_down(link, &reason),
             Event::Stored(token, answer) => self.stored(token, answer),
+            Event::Admin(ticket, request) => self.admin(Asker::Shell(ticket), request),
+            Event::Reload(config) => self.reload(config),
+            Event::Measured(memory) => self.cx.memory = memory,
             Event::Tick => {}
             Event::Stop => self.stop(),
         }
         while let Some(timer) = self.cx.timers.pop(now) {
             self.timer(timer);
         }
+        self.go_on_with_jobs();
         if self.cx.stopping && !self.cx.storage_busy() && !std::mem::replace(&mut self.stopped, true) {
             self.cx.out.push(Action::Stopped);
         }
@@ -159,12 +179,17 @@ impl Gateway {
 
     fn xmpp_up(&mut self) {
         self.cx.up = true;
+        if !self.to_bring_back.is_empty() {
+            self.cx.timers.set(Timer::BringBack, self.cx.now);
+        }
         for user in self.users.values_mut() {
             user.link_is_back(&mut self.cx);
         }
         self.cx.flush_outbox();
         if !self.started {
             self.started = true;
+            self.cx.out.push(Action::Measure);
+            self.cx.ask(Request::CountUsers, Pending::CountUsers);
             let request = if self.cx.config.service.reconnect_all_users {
                 Request::AllUsers
             } else {
@@ -179,6 +204,9 @@ impl Gateway {
         self.cx.privileges.clear();
         for (user, from, query) in self.cx.expired_queries(true) {
             self.answered(&user, &from, query, None);
+        }
+        for user in self.users.values_mut() {
+            user.link_is_lost(&mut self.cx);
         }
     }
 
@@ -240,7 +268,7 @@ impl Gateway {
     fn iq(&mut self, from: &Jid, node: Option<&str>, iq: Element) {
         match iq.attr("type") {
             Some("get" | "set") => {
-                if !iq::answer_stranger(&mut self.cx, &iq, node) {
+                if !iq::answer_stranger(&mut self.cx, &iq, node) && !self.admin_command(from, &iq) {
                     self.for_user(&from.to_bare(), iq);
                 }
             }
@@ -266,7 +294,8 @@ impl Gateway {
         info!(from = message.attr("from"), condition, "a message of ours came back");
     }
 
-    /// A message to the gateway itself: from the server, about privileges; else it is for nobody.
+    /// A message to the gateway itself: from the server, about privileges; from an admin, a command; else it is for
+    /// nobody.
     fn gateway_message(&mut self, from: &Jid, message: &Element) {
         let privilege = message.elements().find(|child| child.name() == "privilege");
         if from.node().is_none()
@@ -275,7 +304,14 @@ impl Gateway {
             self.privileges(from, privilege);
             return;
         }
-        if message.find_same("body").is_some() {
+        let body = message.find_same("body").map(|body| body.content().into_owned());
+        if let Some(line) = &body
+            && self.cx.is_admin(&from.to_bare())
+        {
+            self.text_command(Reader::Message(from.clone()), line);
+            return;
+        }
+        if body.is_some() {
             let text = "This is a gateway; write to your contacts on the other network, not to it";
             self.cx.refuse(message, ErrorType::Cancel, Condition::ServiceUnavailable, text);
         }
@@ -307,16 +343,27 @@ impl Gateway {
         if known.namespace != ns::PRIVILEGE_2 || privileges.namespace == ns::PRIVILEGE_2 {
             *known = privileges;
         }
+        if known.roster {
+            for (_, user) in self.users.iter_mut().filter(|(jid, _)| jid.domain() == from.domain()) {
+                user.roster_granted(&mut self.cx);
+            }
+        }
     }
 
     /// A stanza that needs what is known of its sender. Storage is asked first if he is not at hand.
     fn for_user(&mut self, jid: &BareJid, stanza: Element) {
-        if !self.users.contains_key(jid) && !self.make_user(jid, &stanza) {
+        if !self.users.contains_key(jid) && !self.make_user(jid) {
+            self.cx.refuse(
+                &stanza,
+                ErrorType::Wait,
+                Condition::ResourceConstraint,
+                "The gateway has as many users as it can serve",
+            );
             return;
         }
         let Some(user) = self.users.get_mut(jid) else { return };
         match &mut user.early {
-            Some(early) if early.len() < EARLY => early.push_back(stanza),
+            Some(early) if early.len() < EARLY => early.push_back(Early::Stanza(stanza)),
             Some(_) => {
                 self.cx.refuse(
                     &stanza,
@@ -329,16 +376,14 @@ impl Gateway {
         }
     }
 
-    /// Makes room for a user, and asks storage for him.
-    fn make_user(&mut self, jid: &BareJid, stanza: &Element) -> bool {
+    /// Makes room for a user, and asks storage for him; `false` if there is no room.
+    fn make_user(&mut self, jid: &BareJid) -> bool {
         let limit = usize::try_from(self.cx.config.service.max_users).unwrap_or(usize::MAX);
-        if self.users.len() >= limit.saturating_add(STRANGERS) {
-            self.cx.refuse(
-                stanza,
-                ErrorType::Wait,
-                Condition::ResourceConstraint,
-                "The gateway has as many users as it can serve",
-            );
+        let limit = limit.saturating_add(STRANGERS);
+        if self.users.len() >= limit {
+            self.make_room();
+        }
+        if self.users.len() >= limit {
             return false;
         }
         self.users.insert(jid.clone(), User::new(jid.clone()));
@@ -355,26 +400,31 @@ impl Gateway {
                 self.to_bring_back = jids.into();
                 self.cx.timers.set(Timer::BringBack, self.cx.now);
             }
-            (Pending::Register(jid, iq, mut registration), Ok(Answer::Id(id))) => {
+            (Pending::Register(jid, registrar, mut registration), Ok(Answer::Id(id))) => {
                 registration.id = id;
-                self.with(&jid, |user, cx| user.registered(cx, iq.as_ref(), *registration));
+                self.with(&jid, |user, cx| user.registered(cx, registrar, *registration));
             }
-            (Pending::NameTaken(jid, iq, registration), Ok(Answer::Taken(taken))) => {
-                self.with(&jid, |user, cx| user.name_checked(cx, iq, *registration, taken));
+            (Pending::NameTaken(jid, registrar, registration), Ok(Answer::Taken(taken))) => {
+                self.with(&jid, |user, cx| user.name_checked(cx, registrar, *registration, taken));
             }
-            (Pending::Unregister(jid, iq), Ok(_)) => {
-                self.with(&jid, |user, cx| user.unregistered(cx, iq.as_ref()));
+            (Pending::Unregister(jid, registrar), Ok(_)) => {
+                self.with(&jid, |user, cx| user.unregistered(cx, registrar));
             }
             (
-                Pending::Register(_, iq, _) | Pending::NameTaken(_, iq, _) | Pending::Unregister(_, iq),
+                Pending::Register(_, registrar, _)
+                | Pending::NameTaken(_, registrar, _)
+                | Pending::Unregister(_, registrar),
                 Err(error),
             ) => {
                 error!(%error, "a registration could not be stored");
-                if let Some(iq) = iq {
-                    let text = "The gateway cannot store it now; try again later";
-                    self.cx.refuse(&iq, ErrorType::Wait, Condition::InternalServerError, text);
-                }
+                self.cx.not_stored(registrar);
             }
+            (Pending::ListUsers(asker), Ok(Answer::Users(users))) => self.users_listed(asker, users),
+            (Pending::ListUsers(asker), Err(error)) => {
+                self.cx.answer(asker, Err(Refusal::Failed(error.to_string())));
+            }
+            (Pending::CountUsers, Ok(Answer::Count(count))) => self.cx.registered = count,
+            (Pending::CountUsers, Err(error)) => error!(%error, "the users could not be counted"),
             (Pending::OnlineUsers, Err(error)) => {
                 error!(%error, "who was online before the restart could not be read");
             }
@@ -397,8 +447,12 @@ impl Gateway {
         match answer {
             Ok(Answer::User(stored)) => {
                 let early = user.loaded(stored.map(|stored| *stored));
-                for stanza in early {
-                    user.stanza(&mut self.cx, &stanza);
+                for early in early {
+                    match early {
+                        Early::Stanza(stanza) => user.stanza(&mut self.cx, &stanza),
+                        Early::Wake => user.wake(&mut self.cx),
+                        Early::Admin(asker, request) => user.admin(&mut self.cx, asker, request),
+                    }
                 }
                 if user.session == Session::Offline {
                     user.forget_later(&mut self.cx);
@@ -410,9 +464,17 @@ impl Gateway {
                     .map_or_else(|| "no user in the answer".to_owned(), |error| error.to_string());
                 error!(user = %jid, error, "a user could not be loaded");
                 let early = self.users.remove(jid).and_then(|user| user.early).unwrap_or_default();
-                for stanza in early {
-                    let text = "The gateway cannot read its database now; try again later";
-                    self.cx.refuse(&stanza, ErrorType::Wait, Condition::InternalServerError, text);
+                let text = "The gateway cannot read its database now; try again later";
+                for early in early {
+                    match early {
+                        Early::Stanza(stanza) => {
+                            self.cx.refuse(&stanza, ErrorType::Wait, Condition::InternalServerError, text);
+                        }
+                        Early::Wake => {}
+                        Early::Admin(asker, _) => {
+                            self.cx.answer(asker, Err(Refusal::Failed(text.to_owned())));
+                        }
+                    }
                 }
             }
         }
@@ -424,6 +486,7 @@ impl Gateway {
             Timer::Handshake(link) => self.handshake_late(link),
             Timer::Spawn => self.serve_waiting(),
             Timer::BringBack => self.bring_back(),
+            Timer::Commands => self.cx.expire_commands(),
             Timer::Requests => {
                 for (user, from, query) in self.cx.expired_queries(false) {
                     self.answered(&user, &from, query, None);
@@ -439,20 +502,46 @@ impl Gateway {
             Timer::Save(jid) => self.with(&jid, User::save_now),
             Timer::VCards(jid) => self.with(&jid, User::expire_vcards),
             Timer::Expire(jid) => self.with(&jid, User::bounce_old),
-            Timer::Reappear(jid) => self.with(&jid, User::drop_stale),
-            Timer::Forget(jid) => {
-                if self.users.get(&jid).is_some_and(User::forgettable) {
-                    self.users.remove(&jid);
-                }
-            }
+            Timer::Reappear(jid) if self.cx.up => self.with(&jid, User::drop_stale),
+            Timer::Reappear(_) => {}
+            Timer::Forget(jid) => self.forget(&jid),
+        }
+    }
+
+    /// Lets go of a user, if nothing is lost by it.
+    fn forget(&mut self, jid: &BareJid) {
+        if !self.users.get(jid).is_some_and(User::forgettable) {
+            return;
+        }
+        self.with(jid, User::save_now);
+        if self.cx.is_pending(jid) {
+            self.with(jid, |user, cx| user.forget_later(cx));
+        } else {
+            self.users.remove(jid);
+        }
+    }
+
+    /// Lets go of strangers, so that they do not keep users out.
+    fn make_room(&mut self) {
+        let strangers = self.users.iter().filter(|(_, user)| user.registration.is_none() && user.forgettable());
+        let strangers: Vec<BareJid> = strangers.map(|(jid, _)| jid.clone()).take(STRANGERS / 2).collect();
+        for jid in strangers {
+            self.forget(&jid);
         }
     }
 
     /// Asks the next user who was logged in before the restart whether he is still there; his presence logs him in.
     fn bring_back(&mut self) {
+        if !self.cx.up {
+            return;
+        }
         let Some(jid) = self.to_bring_back.pop_front() else { return };
-        let probe = presence::probe(&self.cx, &jid);
-        self.cx.send(probe);
+        if self.users.contains_key(&jid) || self.make_user(&jid) {
+            self.with(&jid, |user, cx| match &mut user.early {
+                Some(early) => early.push_back(Early::Wake),
+                None => user.wake(cx),
+            });
+        }
         if !self.to_bring_back.is_empty() {
             self.cx.timers.set(Timer::BringBack, self.cx.now.after(BRING_BACK));
         }
@@ -463,8 +552,11 @@ impl Gateway {
         if std::mem::replace(&mut self.cx.stopping, true) {
             return;
         }
-        for user in self.users.values_mut().filter(|user| user.session != Session::Offline) {
-            user.log_out(&mut self.cx);
+        for user in self.users.values_mut() {
+            if user.session != Session::Offline {
+                user.log_out(&mut self.cx);
+            }
+            user.save_now(&mut self.cx);
         }
         let links: Vec<Link> = self.cx.pool.iter().map(|(link, _)| link).collect();
         for link in links {
@@ -484,6 +576,9 @@ impl User {
         let node = to.node().map(|node| node.to_string());
         match (stanza.name(), node.as_deref()) {
             ("iq", node) => self.request(cx, stanza, node),
+            ("message", Some(_)) if stanza.attr("type") == Some("groupchat") => {
+                cx.refuse(stanza, ErrorType::Cancel, Condition::ServiceUnavailable, "There are no rooms here");
+            }
             ("message", Some(node)) => self.message(cx, node, stanza),
             ("presence", Some(node)) => self.contact_presence(cx, node, &from, stanza),
             ("presence", None) => self.gateway_presence(cx, &from, stanza),
@@ -495,10 +590,14 @@ impl User {
     fn gateway_presence(&mut self, cx: &mut Context, from: &Jid, stanza: &Element) {
         let resource = presence::resource(from);
         match (stanza.attr("type"), resource) {
-            (None, _) if self.registration.is_none() => self.auto_register(cx),
+            (None, resource) if self.registration.is_none() => {
+                self.stranger_available(cx, resource.unwrap_or_default(), stanza);
+            }
             (None, resource) => self.available(cx, resource.unwrap_or_default(), stanza),
+            (Some("unavailable"), resource) => self.unavailable(cx, resource),
             // An error is what is left of a client that went without a word.
-            (Some("unavailable" | "error"), resource) => self.unavailable(cx, resource),
+            (Some("error"), Some(resource)) => self.unavailable(cx, Some(resource)),
+            (Some("error"), None) => self.presence_error(cx, stanza),
             (Some("probe"), _) => {
                 let state = self.state_stanza(cx, from.as_str(), None);
                 cx.send(state);
@@ -513,6 +612,25 @@ impl User {
             (Some("unsubscribe"), _) => {
                 cx.send(presence::typed(cx.jid.as_str(), self.jid.as_str(), "unsubscribed"));
             }
+            _ => {}
+        }
+    }
+
+    /// The user's server did not take a presence of ours.
+    fn presence_error(&mut self, cx: &mut Context, stanza: &Element) {
+        let condition = StanzaError::read(stanza).map(|error| error.condition);
+        match condition {
+            Some(Condition::SubscriptionRequired) if self.registration.is_some() => {
+                cx.send(presence::typed(cx.jid.as_str(), self.jid.as_str(), "subscribe"));
+            }
+            Some(
+                Condition::Gone
+                | Condition::ItemNotFound
+                | Condition::RecipientUnavailable
+                | Condition::RemoteServerNotFound
+                | Condition::RemoteServerTimeout
+                | Condition::ServiceUnavailable,
+            ) => self.unavailable(cx, None),
             _ => {}
         }
     }
@@ -558,5 +676,9 @@ impl crate::run::Core for Gateway {
 
     fn status(&self) -> Status {
         Self::status(self)
+    }
+
+    fn counters(&self) -> Counters {
+        Self::counters(self)
     }
 }

@@ -9,6 +9,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use jid::BareJid;
 use serde::{Deserialize, Serialize};
 
+use super::admin::Memory;
 use super::event::{Link, Time};
 
 /// How many processes may be starting at a time.
@@ -38,14 +39,18 @@ pub struct Backend {
     pub users: BTreeSet<BareJid>,
     /// It acknowledges messages.
     pub acknowledges: bool,
+    /// It deletes what it keeps of a user if it is asked to.
+    pub erases: bool,
     /// Serves one user only, whose earlier backends died.
     pub solo: bool,
     /// Takes no further users, ever.
     pub retired: bool,
     /// Process id, as it says.
     pub pid: Option<u32>,
-    /// Resident memory in KiB, as it says.
-    pub memory: u64,
+    /// Its memory, as it says.
+    pub memory: Memory,
+    /// Its resident memory in KiB when it had just started, as it says.
+    pub initial_memory: u64,
     /// Its socket takes nothing at the moment.
     pub busy: bool,
     /// Pings since the last frame.
@@ -98,6 +103,11 @@ impl Pool {
     /// All backends.
     pub fn iter(&self) -> impl Iterator<Item = (Link, &Backend)> {
         self.backends.iter().map(|(link, backend)| (*link, backend))
+    }
+
+    /// A backend that deletes what backends keep of a user.
+    pub fn eraser(&self) -> Option<Link> {
+        self.iter().find(|(_, backend)| backend.stage == Stage::Ready && backend.erases).map(|(link, _)| link)
     }
 
     /// Puts the user on a backend with room, or at the end of the queue.
@@ -181,10 +191,12 @@ impl Pool {
             stage: Stage::Opening,
             users: BTreeSet::new(),
             acknowledges: false,
+            erases: false,
             solo: false,
             retired: false,
             pid: None,
-            memory: 0,
+            memory: Memory::default(),
+            initial_memory: 0,
             busy: false,
             missed: 0,
             idle: now,
@@ -205,8 +217,9 @@ impl Pool {
         self.backends.remove(&link)
     }
 
-    /// Goes through all backends: who must answer, who did not, who is not needed.
-    pub fn check(&mut self, limits: Limits, now: Time) -> Check {
+    /// Goes through all backends: who must answer, who did not, who is not needed. Silence counts only while they are
+    /// being read (`reading`).
+    pub fn check(&mut self, limits: Limits, now: Time, reading: bool) -> Check {
         let mut check = Check::default();
         // The warm one is the oldest with room, so that the choice does not wander.
         let mut spare = self
@@ -227,7 +240,7 @@ impl Pool {
             } else if backend.missed >= MISSED_PINGS {
                 check.dead.push(*link);
             } else if backend.stage != Stage::Opening {
-                backend.missed += 1;
+                backend.missed += u8::from(reading);
                 check.ping.push(*link);
             }
         }
@@ -290,7 +303,7 @@ mod tests {
         pool.get_mut(busy).expect("open").users.insert(user("juliet"));
         let mut silent = 0;
         loop {
-            let check = pool.check(TWO, Time(20_000 * (silent + 1)));
+            let check = pool.check(TWO, Time(20_000 * (silent + 1)), true);
             for link in check.idle {
                 pool.remove(link);
             }

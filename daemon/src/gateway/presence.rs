@@ -3,6 +3,7 @@
 use jid::{BareJid, Jid};
 use serde::{Deserialize, Serialize};
 use spectrum2_backend_protocol::StatusType;
+use spectrum2_xmpp::xep_0153::Update;
 use spectrum2_xmpp::{Element, ns};
 
 use super::contact::Contact;
@@ -20,6 +21,8 @@ pub struct Resource {
     pub priority: i8,
     /// Takes roster item exchanges (XEP-0144); `None` while that is being asked.
     pub exchange: Option<bool>,
+    /// Hash of the avatar that it shows (XEP-0153).
+    pub photo: Option<String>,
     /// Not heard of since the XMPP link came back.
     pub stale: bool,
 }
@@ -46,6 +49,10 @@ impl Resource {
                 .and_then(|p| p.content().trim().parse().ok())
                 .unwrap_or(0),
             exchange: None,
+            photo: match Update::read(presence) {
+                Some(Update::Photo(hash)) => Some(hash),
+                _ => None,
+            },
             stale: false,
         }
     }
@@ -128,9 +135,9 @@ pub fn probe(cx: &Context, user: &BareJid) -> Element {
     typed(cx.jid.as_str(), user.as_str(), "probe")
 }
 
-/// Full JID text of a resource of the user.
+/// JID text of a resource of the user; the bare JID for the empty one.
 pub fn full(user: &BareJid, resource: &str) -> String {
-    format!("{user}/{resource}")
+    if resource.is_empty() { user.to_string() } else { format!("{user}/{resource}") }
 }
 
 /// The resource part of a JID, if it has one.

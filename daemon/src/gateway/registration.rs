@@ -1,6 +1,8 @@
 //! Registering with the gateway (XEP-0077): who may, the form, the change, the end.
 
 use jid::{BareJid, Jid};
+use serde::{Deserialize, Serialize};
+use spectrum2_backend_protocol::{Frame, Logout};
 use spectrum2_config::Secret;
 use spectrum2_xmpp::stanza::{Condition, ErrorType, iq_result};
 use spectrum2_xmpp::xep_0004::{Field, FieldType, Form, FormType};
@@ -8,15 +10,30 @@ use spectrum2_xmpp::xep_0077::{Query as Question, Submission, Values};
 use spectrum2_xmpp::{Element, ns};
 use tracing::info;
 
-use super::context::{Context, Pending, Query};
+use super::admin::{Account, Answer, Asker, Refusal};
+use super::contact::Contacts;
+use super::context::{Context, Pending, Query, clip};
 use super::presence;
-use super::roster::roster_iq;
+use super::roster::{Roster, roster_iq};
 use super::user::User;
 use crate::storage::{self, Registration};
 
 /// Longest names and passwords that are stored (`users.uin` is varchar(4095), `users.password` varchar(255)).
 const LONGEST_NAME: usize = 4_095;
 const LONGEST_PASSWORD: usize = 255;
+
+/// Who wants a registration made, changed or deleted, and waits for word of it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Registrar {
+    /// The user himself, by this iq.
+    Himself(Element),
+    /// Nobody: it happened by itself.
+    Nobody,
+    /// An admin.
+    Admin(Asker),
+    /// An admin who wants nothing to be left of the user.
+    Eraser(Asker),
+}
 
 impl User {
     /// The form is asked for (XEP-0077 §3.1.1).
@@ -71,7 +88,7 @@ impl User {
     pub fn register(&mut self, cx: &mut Context, iq: &Element, query: &Element) {
         let values = match Submission::read(query) {
             Submission::Register(values) => values,
-            Submission::Remove => return self.unregister(cx, Some(iq)),
+            Submission::Remove => return self.unregister(cx, Registrar::Himself(iq.clone())),
             Submission::Cancel => return cx.send(iq_result(iq)),
         };
         if !self.may_register(cx, iq) {
@@ -83,7 +100,7 @@ impl User {
             return;
         }
         match self.new_registration(cx, values) {
-            Ok(registration) => self.check_name(cx, Some(iq), registration),
+            Ok(registration) => self.check_name(cx, Registrar::Himself(iq.clone()), registration),
             Err(text) => cx.refuse(iq, ErrorType::Modify, Condition::NotAcceptable, text),
         }
     }
@@ -103,12 +120,7 @@ impl User {
             return Err("A password is needed");
         }
         let legacy_name = cx.masked(username);
-        if legacy_name.len() > LONGEST_NAME || password.len() > LONGEST_PASSWORD {
-            return Err("The name or the password is too long");
-        }
-        if legacy_name.chars().any(char::is_control) {
-            return Err("The name has characters that no name has");
-        }
+        storable(&legacy_name, &password)?;
         if cx.allowed_usernames.as_ref().is_some_and(|allowed| !allowed.is_match(&legacy_name)) {
             return Err("This name is not allowed here");
         }
@@ -117,21 +129,40 @@ impl User {
             id: stored.map_or(0, |stored| stored.id),
             legacy_name,
             password: Secret::new(password),
-            language: values.language.or(stored.map(|s| s.language.clone())).unwrap_or_default(),
-            encoding: values.encoding.or(stored.map(|s| s.encoding.clone())).unwrap_or_default(),
+            language: clip(values.language.or(stored.map(|s| s.language.clone())).unwrap_or_default(), 25),
+            encoding: clip(values.encoding.or(stored.map(|s| s.encoding.clone())).unwrap_or_default(), 50),
             vip: stored.is_some_and(|stored| stored.vip),
         })
     }
 
+    /// Registers the user for an admin, who knows what he does: only what cannot work is refused.
+    pub fn register_by_admin(&mut self, cx: &mut Context, asker: Asker, account: Account) {
+        let Account { legacy_name, password, language } = account;
+        let invalid = |text: &str| Refusal::InvalidArguments(text.to_owned());
+        let refusal = match storable(&legacy_name, password.expose()) {
+            _ if self.registration.is_some() => Some(Refusal::UserExists(self.jid.clone())),
+            _ if legacy_name.is_empty() => Some(invalid("A name on the other network is needed")),
+            _ if self.jid.node().is_none() => Some(invalid("A domain cannot be a user")),
+            Err(text) => Some(invalid(text)),
+            Ok(()) => None,
+        };
+        if let Some(refusal) = refusal {
+            return cx.answer(asker, Err(refusal));
+        }
+        info!(user = %self.jid, "an administrator registers the user");
+        let registration =
+            Registration { id: 0, legacy_name, password, language, encoding: String::new(), vip: false };
+        self.check_name(cx, Registrar::Admin(asker), registration);
+    }
+
     /// Without a password a name is a claim: the first one has it.
-    fn check_name(&self, cx: &mut Context, iq: Option<&Element>, registration: Registration) {
-        let iq = iq.cloned();
+    fn check_name(&self, cx: &mut Context, registrar: Registrar, registration: Registration) {
         if !registration.password.is_empty() {
-            self.save_registration(cx, iq, registration);
+            self.save_registration(cx, registrar, registration);
         } else {
             let request =
                 storage::Request::LegacyNameTaken(registration.legacy_name.clone(), self.jid.clone());
-            cx.ask(request, Pending::NameTaken(self.jid.clone(), iq, Box::new(registration)));
+            cx.ask(request, Pending::NameTaken(self.jid.clone(), registrar, Box::new(registration)));
         }
     }
 
@@ -139,38 +170,41 @@ impl User {
     pub fn name_checked(
         &self,
         cx: &mut Context,
-        iq: Option<Element>,
+        registrar: Registrar,
         registration: Registration,
         taken: bool,
     ) {
-        match iq {
-            Some(iq) if taken => {
-                cx.refuse(&iq, ErrorType::Cancel, Condition::Conflict, "Somebody else registered this name");
-            }
-            None if taken => {
+        let text = "Somebody else registered this name";
+        match registrar {
+            registrar if !taken => self.save_registration(cx, registrar, registration),
+            Registrar::Himself(iq) => cx.refuse(&iq, ErrorType::Cancel, Condition::Conflict, text),
+            Registrar::Nobody => {
                 cx.tell(&self.jid, "Somebody else registered your name here; register under another one.");
             }
-            iq => self.save_registration(cx, iq, registration),
+            Registrar::Admin(asker) | Registrar::Eraser(asker) => {
+                cx.answer(asker, Err(Refusal::InvalidArguments(text.to_owned())));
+            }
         }
     }
 
-    fn save_registration(&self, cx: &mut Context, iq: Option<Element>, registration: Registration) {
+    fn save_registration(&self, cx: &mut Context, registrar: Registrar, registration: Registration) {
         let request = storage::Request::SaveUser(self.jid.clone(), registration.clone());
-        cx.ask(request, Pending::Register(self.jid.clone(), iq, Box::new(registration)));
+        cx.ask(request, Pending::Register(self.jid.clone(), registrar, Box::new(registration)));
     }
 
     /// It is stored: now it counts, and only now the client is told so.
-    pub fn registered(&mut self, cx: &mut Context, iq: Option<&Element>, registration: Registration) {
-        if let Some(iq) = iq {
-            cx.send(iq_result(iq));
-        }
+    pub fn registered(&mut self, cx: &mut Context, registrar: Registrar, registration: Registration) {
+        cx.stored(registrar);
         let before = self.registration.replace(registration);
         match before {
             None => {
                 info!(user = %self.jid, "registered");
+                cx.registered += 1;
                 self.introduce(cx);
                 cx.notify(&format!("registered: {}", self.jid));
-                self.log_in(cx);
+                if self.wanted(cx) {
+                    self.log_in(cx);
+                }
             }
             Some(before) => {
                 let now = self.registration.as_ref();
@@ -207,30 +241,41 @@ impl User {
             return;
         }
         let Some(node) = self.jid.node() else { return };
-        if cx.needs_password() && !cx.password_optional() {
+        let legacy_name = cx.masked(node.as_str());
+        if cx.allowed_usernames.as_ref().is_some_and(|allowed| !allowed.is_match(&legacy_name)) {
             return;
         }
-        let values = Values { username: Some(node.to_string()), ..Values::default() };
-        if let Ok(registration) = self.new_registration(cx, values) {
-            self.check_name(cx, None, registration);
-        }
+        let registration = Registration {
+            id: 0,
+            legacy_name,
+            password: Secret::default(),
+            language: String::new(),
+            encoding: String::new(),
+            vip: false,
+        };
+        self.check_name(cx, Registrar::Nobody, registration);
     }
 
     /// XEP-0077 §3.2.
-    pub fn unregister(&mut self, cx: &mut Context, iq: Option<&Element>) {
-        let Some(registration) = &self.registration else {
-            if let Some(iq) = iq {
-                cx.refuse(iq, ErrorType::Auth, Condition::RegistrationRequired, "You are not registered");
+    pub fn unregister(&mut self, cx: &mut Context, registrar: Registrar) {
+        match (&self.registration, registrar) {
+            (Some(registration), registrar) => {
+                let request = storage::Request::RemoveUser(registration.id);
+                cx.ask(request, Pending::Unregister(self.jid.clone(), registrar));
             }
-            return;
-        };
-        let request = storage::Request::RemoveUser(registration.id);
-        cx.ask(request, Pending::Unregister(self.jid.clone(), iq.cloned()));
+            (None, Registrar::Himself(iq)) => {
+                cx.refuse(&iq, ErrorType::Auth, Condition::RegistrationRequired, "You are not registered");
+            }
+            (None, Registrar::Admin(asker) | Registrar::Eraser(asker)) => {
+                cx.answer(asker, Err(Refusal::NoSuchUser(self.jid.clone())));
+            }
+            (None, Registrar::Nobody) => {}
+        }
     }
 
     /// It is deleted. The session ends, and the roster is cleared of us.
-    pub fn unregistered(&mut self, cx: &mut Context, iq: Option<&Element>) {
-        if let Some(iq) = iq {
+    pub fn unregistered(&mut self, cx: &mut Context, registrar: Registrar) {
+        if let Registrar::Himself(iq) = &registrar {
             cx.send(iq_result(iq));
         }
         info!(user = %self.jid, "unregistered");
@@ -239,7 +284,11 @@ impl User {
         }
         // What follows must not write to a row that is gone.
         let registration = self.registration.take();
-        self.log_out_unregistered(cx, registration);
+        if registration.is_some() {
+            cx.registered = cx.registered.saturating_sub(1);
+        }
+        let legacy_name = registration.map(|r| r.legacy_name).unwrap_or_default();
+        self.log_out_unregistered(cx, &legacy_name);
         if cx.privileges_for(&self.jid).is_some_and(|privileges| privileges.roster) {
             let iq = roster_iq(cx, "get", self.jid.as_str(), None);
             cx.query(&self.jid, Jid::from(self.jid.clone()), iq, Query::RosterToClear);
@@ -247,24 +296,39 @@ impl User {
             self.unsubscribe_all(cx);
         }
         cx.notify(&format!("unregistered: {}", self.jid));
+        match registrar {
+            Registrar::Admin(asker) => cx.answer(asker, Ok(Answer::Done)),
+            Registrar::Eraser(asker) => {
+                let outcome = cx.erase(&self.jid, legacy_name).map(|()| Answer::Done);
+                cx.answer(asker, outcome);
+            }
+            Registrar::Himself(_) | Registrar::Nobody => {}
+        }
     }
 
     /// Contacts and gateway leave by subscription stanzas.
-    pub fn unsubscribe_all(&mut self, cx: &mut Context) {
+    fn unsubscribe_all(&mut self, cx: &mut Context) {
         let nodes: Vec<String> = self.contacts.iter().map(|contact| contact.node.clone()).collect();
         let ours = nodes.iter().map(|node| cx.contact_bare(node)).chain([cx.jid.to_string()]);
         for jid in ours.collect::<Vec<_>>() {
             cx.send(presence::typed(jid.clone(), self.jid.as_str(), "unsubscribe"));
             cx.send(presence::typed(jid, self.jid.as_str(), "unsubscribed"));
         }
-        for node in nodes {
-            self.contacts.remove_node(&node);
-        }
+        self.forget_registration();
+    }
+
+    fn forget_registration(&mut self) {
+        self.contacts = Contacts::default();
+        self.roster = Roster::default();
         self.settings.clear();
     }
 
     /// The roster of a user who unregistered: each item of ours goes.
     pub fn clear_roster(&mut self, cx: &mut Context, query: Option<&Element>) {
+        if self.registration.is_some() {
+            // He came back meanwhile.
+            return;
+        }
         let Some(query) = query else {
             self.unsubscribe_all(cx);
             return;
@@ -278,7 +342,7 @@ impl User {
                 cx.send(iq);
             }
         }
-        *self = Self { early: None, ..Self::new(self.jid.clone()) };
+        self.forget_registration();
     }
 
     /// Refuses the iq of somebody who may not register.
@@ -296,7 +360,51 @@ impl User {
     }
 }
 
+/// Whether the database has room for it, and a network could have such a name.
+fn storable(legacy_name: &str, password: &str) -> Result<(), &'static str> {
+    if legacy_name.len() > LONGEST_NAME || password.len() > LONGEST_PASSWORD {
+        return Err("The name or the password is too long");
+    }
+    if legacy_name.chars().any(char::is_control) {
+        return Err("The name has characters that no name has");
+    }
+    Ok(())
+}
+
 impl Context {
+    /// Answers whoever wanted a registration stored.
+    fn stored(&mut self, registrar: Registrar) {
+        match registrar {
+            Registrar::Himself(iq) => self.send(iq_result(&iq)),
+            Registrar::Nobody => {}
+            Registrar::Admin(asker) | Registrar::Eraser(asker) => self.answer(asker, Ok(Answer::Done)),
+        }
+    }
+
+    /// Tells whoever waits that storage failed.
+    pub(super) fn not_stored(&mut self, registrar: Registrar) {
+        let text = "The gateway cannot store it now; try again later";
+        match registrar {
+            Registrar::Himself(iq) => {
+                self.refuse(&iq, ErrorType::Wait, Condition::InternalServerError, text);
+            }
+            Registrar::Nobody => {}
+            Registrar::Admin(asker) | Registrar::Eraser(asker) => {
+                self.answer(asker, Err(Refusal::Failed(text.to_owned())));
+            }
+        }
+    }
+
+    /// Has a backend delete what backends keep of a user.
+    fn erase(&mut self, user: &BareJid, legacy_name: String) -> Result<(), Refusal> {
+        let Some(link) = self.pool.eraser() else {
+            let text = "The registration is deleted, but no backend is there that can delete what backends keep";
+            return Err(Refusal::Failed(text.to_owned()));
+        };
+        self.frame(link, Frame::Erase(Logout { user: user.to_string(), legacy_name }));
+        Ok(())
+    }
+
     /// Whether users give a password when they register, as the backend says.
     pub(super) fn needs_password(&self) -> bool {
         self.capabilities.need_password.unwrap_or(true)

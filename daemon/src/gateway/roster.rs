@@ -6,11 +6,13 @@ use std::collections::{HashMap, VecDeque};
 use jid::Jid;
 use serde::{Deserialize, Serialize};
 use spectrum2_backend_protocol::{Buddy, Frame};
+use spectrum2_xmpp::stanza::Condition;
 use spectrum2_xmpp::{Element, ns};
 
 use super::contact::{Contact, flag};
-use super::context::{Context, Query};
+use super::context::{Context, LABEL, Query, clip};
 use super::presence;
+use super::session::Session;
 use super::timer::Timer;
 use super::user::User;
 use crate::storage::StoredContact;
@@ -23,6 +25,8 @@ const PACE: u64 = 500;
 const SETS: usize = 40;
 /// Items of one exchange (XEP-0144 §8: clients show them to a person).
 const ITEMS: usize = 100;
+/// Groups that a contact may be in.
+const GROUPS: usize = 32;
 /// Subscription requests of one round.
 const REQUESTS: usize = 3;
 
@@ -56,12 +60,23 @@ impl User {
         if self.roster.way != Way::Unknown {
             return;
         }
-        self.roster.way = Way::Asking;
         // XEP-0356 §4.1; servers that never told of privileges may still know XEP-0321, whose stanzas are the same.
         let iq = roster_iq(cx, "get", self.jid.as_str(), None);
-        cx.query(&self.jid, Jid::from(self.jid.clone()), iq, Query::Roster);
-        if !cx.up {
+        if cx.query(&self.jid, Jid::from(self.jid.clone()), iq, Query::Roster) {
+            self.roster.way = Way::Asking;
+        }
+    }
+
+    /// The XMPP link is lost: what it will let us do is to be found out anew.
+    pub fn roster_interrupted(&mut self) {
+        self.roster.way = Way::Unknown;
+    }
+
+    /// His server has just said that we may write his roster.
+    pub fn roster_granted(&mut self, cx: &mut Context) {
+        if self.roster.way == Way::Client && self.session != Session::Offline {
             self.roster.way = Way::Unknown;
+            self.roster_begin(cx);
         }
     }
 
@@ -75,9 +90,18 @@ impl User {
 
     /// The server shows the roster, or does not.
     pub fn roster_answer(&mut self, cx: &mut Context, query: Option<&Element>) {
-        let Some(query) = query else {
-            self.roster.way = Way::Client;
-            return;
+        let granted = cx.privileges_for(&self.jid).map(|privileges| privileges.roster);
+        let query = match (query, granted) {
+            // To read is not to write.
+            (_, Some(false)) | (None, None) => {
+                self.roster.way = Way::Client;
+                return;
+            }
+            (None, Some(true)) => {
+                self.roster.way = Way::Privileged;
+                return;
+            }
+            (Some(query), _) => query,
         };
         self.roster.way = Way::Privileged;
         self.roster.items.clear();
@@ -99,14 +123,16 @@ impl User {
     /// A contact is new in this session, or its name or groups are: the roster should follow.
     pub fn roster_wants(&mut self, cx: &mut Context, node: &str) {
         let Some(contact) = self.contacts.by_node(node) else { return };
-        if contact.stored.flags & flag::DENIED != 0 {
+        if contact.is_denied() {
             return;
         }
         let entry = (contact.stored.alias.clone(), contact.stored.groups.clone());
         if self.roster.items.get(node) == Some(&entry) && contact.stored.subscribed {
             return;
         }
-        if self.roster.way == Way::Client && contact.settled() && self.exchanger().is_none() {
+        let subscribed = contact.stored.subscribed;
+        // A client that did not take what it was offered is not asked again, nor told of its changes.
+        if self.roster.way == Way::Client && contact.settled() && !(subscribed && self.exchanger().is_some()) {
             return;
         }
         if !self.roster.todo.iter().any(|waiting| waiting == node) {
@@ -118,6 +144,8 @@ impl User {
     /// The next round.
     pub fn roster_round(&mut self, cx: &mut Context) {
         match self.roster.way {
+            // Goes on when the link is back.
+            _ if !cx.up => return,
             Way::Unknown | Way::Asking if !self.roster.todo.is_empty() => {
                 self.roster_begin(cx);
                 cx.timers.set(Timer::Roster(self.jid.clone()), cx.now.after(PACE));
@@ -160,21 +188,31 @@ impl User {
             let item = item(cx, &node, &stored, "both");
             let iq = roster_iq(cx, "set", self.jid.as_str(), Some(item));
             self.roster.items.insert(node.clone(), (stored.alias, stored.groups));
-            cx.query(&self.jid, Jid::from(self.jid.clone()), iq, Query::RosterSet(node));
+            if !cx.query(&self.jid, Jid::from(self.jid.clone()), iq, Query::RosterSet(node.clone())) {
+                self.roster.items.remove(&node);
+                self.roster.todo.push_front(node);
+                return;
+            }
         }
     }
 
     /// The server has taken an item.
-    pub fn roster_was_set(&mut self, cx: &mut Context, node: &str, error: bool) {
+    pub fn roster_was_set(&mut self, cx: &mut Context, node: &str, error: Option<Condition>) {
         let Some(contact) = self.contacts.by_node(node) else { return };
-        if error {
+        if let Some(error) = error {
             self.roster.items.remove(node);
+            if matches!(error, Condition::Forbidden | Condition::NotAllowed | Condition::NotAuthorized) {
+                self.roster.way = Way::Client;
+            }
+            if self.roster.way != Way::Privileged || !cx.up {
+                self.roster_wants(cx, node);
+            }
             return;
         }
         contact.dirty |= !contact.stored.subscribed;
         contact.stored.subscribed = true;
         // Until now the client did not know whose presence it got.
-        if contact.presence.status.is_some_and(presence::is_visible) {
+        if contact.is_visible() {
             let stanza = presence::of_contact(cx, contact, self.jid.as_str());
             cx.send(stanza);
         }
@@ -186,15 +224,18 @@ impl User {
         let mut exchange = Element::new("x", ns::ROSTERX);
         for _ in 0..ITEMS {
             let Some((node, stored)) = self.next_todo() else { break };
-            let known = self.roster.items.insert(node.clone(), (stored.alias.clone(), stored.groups.clone()));
+            self.roster.items.insert(node.clone(), (stored.alias.clone(), stored.groups.clone()));
             // XEP-0144 §3.2 and §3.4.
-            let action = if known.is_some() || stored.subscribed { "modify" } else { "add" };
+            let action = if stored.subscribed { "modify" } else { "add" };
             exchange.push(exchange_item(cx, &node, &stored, action));
             if let Some(contact) = self.contacts.by_node(&node) {
                 contact.asked = true;
+                contact.stored.flags |= flag::OFFERED;
+                contact.dirty = true;
             }
         }
         self.send_exchange(cx, resource, exchange);
+        self.save_later(cx);
     }
 
     fn send_exchange(&self, cx: &mut Context, resource: &str, exchange: Element) {
@@ -236,15 +277,13 @@ impl User {
         contact.reported = true;
         let before = contact.stored.clone();
         if let Some(alias) = buddy.alias.as_deref().filter(|alias| !alias.is_empty()) {
-            alias.clone_into(&mut contact.stored.alias);
+            contact.stored.alias = clip(alias.to_owned(), LABEL);
         }
         if !buddy.groups.is_empty() {
-            contact.stored.groups.clone_from(&buddy.groups);
-            contact.stored.groups.retain(|group| !group.is_empty() && !group.contains('\n'));
-            contact.stored.groups.dedup();
+            contact.stored.groups = groups(&buddy.groups);
         }
         if let Some(hash) = &buddy.icon_hash {
-            contact.stored.icon_hash.clone_from(hash);
+            contact.stored.icon_hash = clip(hash.clone(), LABEL);
         }
         match buddy.blocked {
             Some(true) => contact.stored.flags |= flag::BLOCKED,
@@ -283,7 +322,7 @@ impl User {
         };
         let mut contact = Contact::new(stored)?;
         contact.dirty = true;
-        Some(self.contacts.insert(contact).node.clone())
+        self.contacts.insert(contact).map(|contact| contact.node.clone())
     }
 
     /// One stanza for all that changed of a contact's presence, none if nothing did.
@@ -292,12 +331,12 @@ impl User {
         let before = contact.presence.clone();
         if let Some(status) = buddy.status_type() {
             contact.presence.status = Some(status);
-            contact.presence.text = buddy.status_message.clone().unwrap_or_default();
+            contact.presence.text = clip(buddy.status_message.clone().unwrap_or_default(), LABEL);
         }
         let visible = |status: Option<_>| status.is_some_and(presence::is_visible);
         let is = visible(contact.presence.status);
         let changed = contact.presence != before || icon_changed;
-        if contact.stored.flags & flag::DENIED != 0 || !changed || !(is || visible(before.status)) {
+        if contact.is_denied() || !changed || !(is || visible(before.status)) {
             return;
         }
         let stanza = presence::of_contact(cx, contact, self.jid.as_str());
@@ -348,13 +387,17 @@ impl User {
                 self.user_removes(cx, &node);
                 continue;
             }
-            let (alias, groups) = name_and_groups(item);
-            self.roster.items.insert(node.clone(), (alias.clone(), groups.clone()));
-            let Some(contact) = self.contacts.by_node(&node) else { continue };
-            // A push that only echoes what we set is no change.
-            if contact.stored.alias == alias && contact.stored.groups == groups {
+            let entry = name_and_groups(item);
+            // What only echoes our own set is no change, though the network may have made one since.
+            if self.roster.items.get(&node) == Some(&entry) {
                 continue;
             }
+            if self.contacts.by_node(&node).is_none() && !self.make_contact(cx, &node) {
+                continue;
+            }
+            self.roster.items.insert(node.clone(), entry.clone());
+            let (alias, groups) = entry;
+            let Some(contact) = self.contacts.by_node(&node) else { continue };
             contact.stored.alias = alias;
             contact.stored.groups = groups;
             contact.dirty = true;
@@ -377,9 +420,18 @@ fn own_node(cx: &Context, item: &Element) -> Option<String> {
 }
 
 fn name_and_groups(item: &Element) -> (String, Vec<String>) {
-    let groups =
-        item.elements().filter(|group| group.name() == "group").map(|group| group.content().into_owned());
-    (item.attr("name").unwrap_or_default().to_owned(), groups.collect())
+    let elements = item.elements().filter(|group| group.name() == "group");
+    let names: Vec<String> = elements.map(|group| group.content().into_owned()).collect();
+    (clip(item.attr("name").unwrap_or_default().to_owned(), LABEL), groups(&names))
+}
+
+/// Groups as a roster and the database can have them: RFC 6121 §2.3.3 forbids empty and repeated ones.
+fn groups(names: &[String]) -> Vec<String> {
+    let storable = names.iter().filter(|name| !name.is_empty() && !name.contains('\n'));
+    let mut groups: Vec<String> = storable.take(GROUPS).map(|name| clip(name.clone(), LABEL)).collect();
+    groups.sort();
+    groups.dedup();
+    groups
 }
 
 /// A roster request in the user's name (RFC 6121 §2.1).

@@ -11,6 +11,8 @@ use spectrum2_backend_protocol::{
 use spectrum2_xmpp::{Element, ns};
 use tracing::{info, warn};
 
+use super::admin::{Notice, State};
+use super::contact::Presence;
 use super::context::Context;
 use super::event::{Link, Time};
 use super::presence;
@@ -81,7 +83,49 @@ impl Trouble {
     }
 }
 
+impl Session {
+    /// The same in a word, for those who watch.
+    pub fn state(&self) -> State {
+        match self {
+            Self::Offline => State::Offline,
+            Self::Waiting => State::Waiting,
+            Self::LoggingIn(_) => State::Connecting,
+            Self::Online(_) => State::Online,
+            Self::Retrying(_) => State::Retrying,
+            Self::Refused => State::Refused,
+            Self::Quarantined(_) => State::Quarantined,
+        }
+    }
+
+    /// When it ends by itself.
+    pub fn until(&self) -> Option<Time> {
+        match self {
+            Self::Retrying(at) | Self::Quarantined(at) => Some(*at),
+            _ => None,
+        }
+    }
+}
+
 impl User {
+    /// The one way from one state to another: those who watch are told.
+    fn enter(&mut self, cx: &mut Context, session: Session) {
+        let before = std::mem::replace(&mut self.session, session).state();
+        let state = self.session.state();
+        if state != before {
+            self.since = Some(cx.now);
+            let reason = self.state_reason().to_owned();
+            cx.notice_admins(Notice::UserState { jid: self.jid.clone(), state, reason });
+        }
+    }
+
+    /// Why the user is not on line although he wants to be; empty if nothing is wrong.
+    pub fn state_reason(&self) -> &str {
+        match self.session.state() {
+            State::Retrying | State::Refused | State::Quarantined => &self.trouble.reason,
+            State::Offline | State::Waiting | State::Connecting | State::Online => "",
+        }
+    }
+
     /// The backend that serves the user.
     pub fn link(&self) -> Option<Link> {
         match self.session {
@@ -113,7 +157,6 @@ impl User {
         let Some(registration) = &self.registration else { return };
         match self.session {
             Session::Offline | Session::Refused => {}
-            Session::Quarantined(until) if until <= cx.now => self.trouble = Trouble::default(),
             _ => return,
         }
         if cx.stopping || !self.setting(cx, "enable_transport") {
@@ -134,7 +177,7 @@ impl User {
 
     /// Gets in line for a backend.
     fn seek_backend(&mut self, cx: &mut Context) {
-        self.session = Session::Waiting;
+        self.enter(cx, Session::Waiting);
         if self.trouble.failures == 0 {
             self.say_state(cx, None);
         }
@@ -155,11 +198,12 @@ impl User {
             extra_fields: Vec::new(),
             settings: Some(UserSettings { value: settings }),
         };
-        self.session = Session::LoggingIn(link);
+        self.enter(cx, Session::LoggingIn(link));
         for contact in self.contacts.iter_mut() {
             contact.reported = false;
         }
         cx.frame(link, Frame::Login(login));
+        cx.proven = true;
         if cx.capabilities.send_buddies_on_login == Some(true) {
             let buddies = self.contacts.iter().map(|contact| self.buddy(contact)).collect();
             cx.frame(link, Frame::Buddies(Buddies { buddies }));
@@ -198,20 +242,25 @@ impl User {
             return;
         }
         info!(user = %self.jid, "logged in");
-        self.session = Session::Online(link);
+        self.enter(cx, Session::Online(link));
         self.trouble.since = cx.now;
         cx.timers.cancel(&Timer::Login(self.jid.clone()));
         self.say_state(cx, None);
         self.roster_ready(cx);
+        for frame in std::mem::take(&mut self.unsent) {
+            cx.frame(link, frame);
+        }
         self.send_kept(cx);
+        self.check_avatar(cx);
         cx.timers.set(Timer::Settle(self.jid.clone()), cx.now.after(SETTLED));
     }
 
     /// Contacts that were on line before a short break and were not mentioned since are gone.
     pub fn settle(&mut self, cx: &mut Context) {
         for contact in self.contacts.iter_mut().filter(|contact| !contact.reported) {
-            if contact.presence.status.take().is_some_and(presence::is_visible) {
-                contact.presence.text.clear();
+            let was_visible = contact.is_visible();
+            contact.presence = Presence::default();
+            if was_visible {
                 let stanza = presence::of_contact(cx, contact, self.jid.as_str());
                 cx.send(stanza);
             }
@@ -225,6 +274,8 @@ impl User {
         }
         let text = one_line(frame.message.as_deref().unwrap_or_default());
         info!(user = %self.jid, error = frame.error, reason = %text, "the network ended the session");
+        // COMPAT(Spectrum 2 backends): they keep the account until they are told, and the next login may go elsewhere.
+        cx.frame(link, self.logout_frame());
         self.leave_backend(cx);
         self.put_back(cx);
         if frame.is_temporary() {
@@ -234,14 +285,14 @@ impl User {
         }
     }
 
-    /// The backend process is gone.
-    pub fn backend_lost(&mut self, cx: &mut Context, link: Link, solo: bool) {
+    /// The backend process is gone; whether it served only this user, or nothing where that does not count.
+    pub fn backend_lost(&mut self, cx: &mut Context, link: Link, solo: Option<bool>) {
         if self.link() != Some(link) {
             return;
         }
         cx.timers.cancel(&Timer::Login(self.jid.clone()));
         self.trouble.crashes(cx.now);
-        self.trouble.crashes.push((cx.now, solo));
+        self.trouble.crashes.extend(solo.map(|solo| (cx.now, solo)));
         self.put_back(cx);
         if self.trouble.solo_crashes() >= SOLO_CRASHES {
             self.quarantine(cx);
@@ -275,7 +326,7 @@ impl User {
         let at = cx.now.after(pause);
         self.trouble.failures += 1;
         reason.clone_into(&mut self.trouble.reason);
-        self.session = Session::Retrying(at);
+        self.enter(cx, Session::Retrying(at));
         cx.timers.set(Timer::Retry(self.jid.clone()), at);
         if self.trouble.failures == SILENT {
             let text = format!(
@@ -303,7 +354,9 @@ impl User {
     /// Only the user can mend it: he is told, once.
     fn refused(&mut self, cx: &mut Context, error: Option<ConnectionError>, number: i32, text: &str) {
         self.contacts_offline(cx);
-        self.session = Session::Refused;
+        let reason = or_unknown(text);
+        reason.clone_into(&mut self.trouble.reason);
+        self.enter(cx, Session::Refused);
         let advice = match error {
             Some(ConnectionError::AuthenticationFailed | ConnectionError::InvalidUsername) => {
                 "Register with the gateway again to correct your name and password there."
@@ -314,9 +367,7 @@ impl User {
             }
             _ => "Go offline and online again to try once more.",
         };
-        let reason = or_unknown(text);
         self.tell_error(cx, number, &format!("The network refused the login: {reason}. {advice}"));
-        reason.clone_into(&mut self.trouble.reason);
         self.say_state(cx, Some(&format!("Refused: {reason}")));
         self.bounce_kept(cx, reason);
         self.end_session(cx);
@@ -326,9 +377,9 @@ impl User {
     fn quarantine(&mut self, cx: &mut Context) {
         warn!(user = %self.jid, "the account broke several backends that served only this user: locked out for an hour");
         self.contacts_offline(cx);
-        self.session = Session::Quarantined(cx.now.after(QUARANTINE));
         let reason = "your account made the gateway's connection to the network crash again and again";
         reason.clone_into(&mut self.trouble.reason);
+        self.enter(cx, Session::Quarantined(cx.now.after(QUARANTINE)));
         let text = format!(
             "You are logged out for an hour: {reason}. The administrator of this gateway finds the details in its log."
         );
@@ -341,8 +392,15 @@ impl User {
 
     /// The lock-out is over.
     pub fn quarantine_over(&mut self, cx: &mut Context) {
-        if matches!(self.session, Session::Quarantined(until) if until <= cx.now) && self.wanted(cx) {
+        if !matches!(self.session, Session::Quarantined(until) if until <= cx.now) {
+            return;
+        }
+        self.trouble = Trouble::default();
+        self.enter(cx, Session::Offline);
+        if self.wanted(cx) {
             self.log_in(cx);
+        } else {
+            self.forget_later(cx);
         }
     }
 
@@ -354,25 +412,46 @@ impl User {
         self.leave_backend(cx);
         self.contacts_offline(cx);
         if !matches!(self.session, Session::Quarantined(_)) {
-            self.session = Session::Offline;
+            self.enter(cx, Session::Offline);
         }
         self.say_state(cx, None);
         self.bounce_kept(cx, "you are not logged in to the network");
         self.end_session(cx);
+        if let Session::Quarantined(until) = self.session {
+            cx.timers.set(Timer::Retry(self.jid.clone()), until);
+        }
     }
 
     /// Ends the session of a user whose registration has just been deleted.
-    pub fn log_out_unregistered(&mut self, cx: &mut Context, registration: Option<storage::Registration>) {
+    pub fn log_out_unregistered(&mut self, cx: &mut Context, legacy_name: &str) {
         if let Some(link) = self.link() {
-            let legacy_name = registration.map(|r| r.legacy_name).unwrap_or_default();
+            let legacy_name = legacy_name.to_owned();
             cx.frame(link, Frame::Logout(Logout { user: self.jid.to_string(), legacy_name }));
         }
         self.leave_backend(cx);
         self.contacts_offline(cx);
-        self.session = Session::Offline;
+        self.enter(cx, Session::Offline);
         self.say_state(cx, None);
         self.bounce_kept(cx, "you are not registered any more");
         self.end_session(cx);
+    }
+
+    /// Logs in at once, whatever is waited for, unless that is under way or done.
+    pub fn log_in_now(&mut self, cx: &mut Context) {
+        match self.session {
+            Session::Retrying(_) => {
+                cx.timers.cancel(&Timer::Retry(self.jid.clone()));
+                self.trouble.failures = 0;
+                self.seek_backend(cx);
+            }
+            Session::Quarantined(_) => {
+                cx.timers.cancel(&Timer::Retry(self.jid.clone()));
+                self.trouble = Trouble::default();
+                self.enter(cx, Session::Offline);
+                self.log_in(cx);
+            }
+            _ => self.log_in(cx),
+        }
     }
 
     /// Logs in again with what has changed in the registration.
@@ -381,10 +460,17 @@ impl User {
             cx.frame(link, self.logout_frame());
         }
         self.leave_backend(cx);
+        self.put_back(cx);
         self.contacts_offline(cx);
-        self.session = Session::Offline;
+        self.enter(cx, Session::Offline);
+        self.trouble = Trouble::default();
+        self.end_session(cx);
         if self.wanted(cx) {
             self.log_in(cx);
+        }
+        if self.session == Session::Offline {
+            self.say_state(cx, None);
+            self.bounce_kept(cx, "you are not logged in to the network");
         }
     }
 
@@ -396,6 +482,7 @@ impl User {
         self.save_now(cx);
         self.contacts.forget_session();
         self.auth_requests.clear();
+        self.unsent.clear();
         self.shown = None;
         // After an end of the daemon the users come back: their flag stays (Spectrum 2 does so).
         if let Some(registration) = self.registration.as_ref().filter(|_| !cx.stopping) {
@@ -418,9 +505,9 @@ impl User {
     /// Shows all contacts as offline.
     fn contacts_offline(&mut self, cx: &mut Context) {
         for contact in self.contacts.iter_mut() {
-            let was = contact.presence.status.take();
-            contact.presence.text.clear();
-            if was.is_some_and(presence::is_visible) {
+            let was_visible = contact.is_visible();
+            contact.presence = Presence::default();
+            if was_visible {
                 let stanza = presence::of_contact(cx, contact, self.jid.as_str());
                 cx.send(stanza);
             }

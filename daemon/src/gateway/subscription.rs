@@ -5,7 +5,7 @@ use spectrum2_xmpp::stanza::{Condition, ErrorType};
 use spectrum2_xmpp::{Element, xep_0106};
 
 use super::contact::{Contact, flag};
-use super::context::Context;
+use super::context::{Context, LABEL, clip};
 use super::presence;
 use super::roster::subscription_request;
 use super::user::User;
@@ -18,7 +18,9 @@ impl User {
     /// A subscription stanza of the user, to a contact.
     pub fn subscription(&mut self, cx: &mut Context, kind: &str, node: &str, stanza: &Element) {
         if self.registration.is_none() {
-            cx.send(presence::typed(cx.contact_bare(node), self.jid.as_str(), "unsubscribed"));
+            if kind == "subscribe" {
+                cx.send(presence::typed(cx.contact_bare(node), self.jid.as_str(), "unsubscribed"));
+            }
             return;
         }
         match kind {
@@ -76,17 +78,16 @@ impl User {
 
     /// The user lets the contact see his presence: a request of the network is granted, or one of ours.
     fn user_authorises(&mut self, cx: &mut Context, node: &str) {
-        let requested = self.auth_requests.remove(node);
-        if let Some(name) = requested {
-            let Some(link) = self.online() else { return };
+        if let Some(name) = self.auth_requests.get(node).cloned() {
+            self.auth_requests.remove(node);
             let buddy =
                 Buddy { user_name: self.jid.to_string(), buddy_name: name.clone(), ..Default::default() };
             let known = self.contacts.by_node(node).cloned();
             let buddy = known.map_or(buddy, |contact| self.buddy(&contact));
-            cx.frame(link, Frame::BuddyChanged(buddy));
+            self.when_online(cx, Frame::BuddyChanged(buddy));
         }
         let Some(contact) = self.contacts.by_node(node) else { return };
-        if !contact.stored.subscribed || contact.stored.flags & flag::DENIED != 0 {
+        if !contact.stored.subscribed || contact.is_denied() {
             contact.stored.subscribed = true;
             contact.stored.flags &= !flag::DENIED;
             contact.dirty = true;
@@ -94,6 +95,15 @@ impl User {
         let stanza = presence::of_contact(cx, contact, self.jid.as_str());
         cx.send(stanza);
         self.save_later(cx);
+    }
+
+    /// Sends a frame now, or when the login that is under way has come about.
+    fn when_online(&mut self, cx: &mut Context, frame: Frame) {
+        match self.online() {
+            Some(link) => cx.frame(link, frame),
+            None if self.expects_login() && self.unsent.len() < AUTH_REQUESTS => self.unsent.push(frame),
+            None => {}
+        }
     }
 
     /// The user takes the contact off his list. Unless the network forgets it too it would be back at the next login:
@@ -118,10 +128,8 @@ impl User {
     /// The user does not let the contact see his presence.
     fn user_denies(&mut self, cx: &mut Context, node: &str) {
         if let Some(name) = self.auth_requests.remove(node) {
-            if let Some(link) = self.online() {
-                let buddy = Buddy { user_name: self.jid.to_string(), buddy_name: name, ..Default::default() };
-                cx.frame(link, Frame::BuddyRemoved(buddy));
-            }
+            let buddy = Buddy { user_name: self.jid.to_string(), buddy_name: name, ..Default::default() };
+            self.when_online(cx, Frame::BuddyRemoved(buddy));
             return;
         }
         let Some(contact) = self.contacts.by_node(node) else { return };
@@ -139,7 +147,7 @@ impl User {
         if self.auth_requests.len() >= AUTH_REQUESTS && !self.auth_requests.contains_key(&node) {
             return;
         }
-        let alias = buddy.alias.clone().unwrap_or_default();
+        let alias = clip(buddy.alias.clone().unwrap_or_default(), LABEL);
         cx.send(subscription_request(cx, &node, &alias, self.jid.as_str()));
         self.auth_requests.insert(node, buddy.buddy_name.clone());
     }
@@ -147,7 +155,7 @@ impl User {
     /// The user's server asks for the presence of a contact.
     pub fn contact_probed(&mut self, cx: &mut Context, node: &str, from: &str) {
         let stanza = match self.contacts.by_node(node) {
-            Some(contact) if contact.stored.flags & flag::DENIED == 0 => {
+            Some(contact) if !contact.is_denied() => {
                 presence::of_contact(cx, contact, from)
             }
             _ => presence::typed(cx.contact_bare(node), from, "unavailable"),
@@ -156,7 +164,7 @@ impl User {
     }
 
     /// Makes a contact of a JID that the user knows from elsewhere.
-    fn make_contact(&mut self, cx: &Context, node: &str) -> bool {
+    pub fn make_contact(&mut self, cx: &Context, node: &str) -> bool {
         let limit = usize::try_from(cx.config.service.max_contacts).unwrap_or(usize::MAX);
         let legacy_name = match self.auth_requests.get(node) {
             Some(name) => name.clone(),
@@ -177,7 +185,6 @@ impl User {
         };
         let Some(mut contact) = Contact::new(stored) else { return false };
         node.clone_into(&mut contact.node);
-        self.contacts.insert(contact);
-        true
+        self.contacts.insert(contact).is_some()
     }
 }

@@ -12,9 +12,12 @@ use spectrum2_backend_protocol::{
 use spectrum2_config::{Config, NoSecrets, Overrides};
 use spectrum2_xmpp::{Element, ns};
 
+use super::admin::{Memory, Notice, Outcome, Ticket};
 use super::{Action, Event, Gateway, Link, Time};
 use crate::storage::{Answer, Registration, Request, StoredContact, StoredUser};
 
+mod adhoc;
+mod admin;
 mod backends;
 mod messages;
 mod presence;
@@ -45,6 +48,12 @@ struct Stage {
     /// Backends answer pings.
     answering: bool,
     misconfigured: Option<String>,
+    /// Answers to admins on the bus.
+    answers: Vec<(Ticket, Outcome)>,
+    /// What those who watch were told.
+    notices: Vec<Notice>,
+    /// What the transport file holds when it is read again.
+    file: Result<Arc<Config>, String>,
     stopped: bool,
     next_id: i64,
 }
@@ -66,12 +75,7 @@ impl Stage {
     }
 
     fn unconnected(options: &str, capabilities: &'static str) -> Self {
-        let text = format!(
-            "[service]\njid={GATEWAY}\nserver=127.0.0.1\nport=5347\npassword=secret\nprotocol=prpl-irc\n{options}"
-        );
-        let config = Config::parse(&text, Path::new("irc.cfg"), &Overrides::default(), &NoSecrets);
-        let (config, _) = config.expect("a valid configuration");
-        let gateway = Gateway::new(Arc::new(config), Time(1_000), 7).expect("a valid configuration");
+        let gateway = Gateway::new(config(options), Time(1_000), 7).expect("a valid configuration");
         Self {
             gateway,
             now: Time(1_000),
@@ -84,6 +88,9 @@ impl Stage {
             capabilities,
             answering: true,
             misconfigured: None,
+            answers: Vec::new(),
+            notices: Vec::new(),
+            file: Err("irc.cfg cannot be read".to_owned()),
             stopped: false,
             next_id: 1,
         }
@@ -118,6 +125,10 @@ impl Stage {
                         let answer = self.store(request);
                         next.push(Event::Stored(token, Ok(answer)));
                     }
+                    Action::Admin(ticket, outcome) => self.answers.push((ticket, outcome)),
+                    Action::Notice(notice) => self.notices.push(notice),
+                    Action::Reload => next.push(Event::Reload(self.file.clone())),
+                    Action::Measure => next.push(Event::Measured(Memory { resident: 9_000, shared: 4_000 })),
                     Action::Misconfigured(text) => self.misconfigured = Some(text),
                     Action::Stopped => self.stopped = true,
                 }
@@ -190,6 +201,12 @@ impl Stage {
                 Answer::Jids(online.map(|(jid, _)| jid.clone()).collect())
             }
             Request::AllUsers => Answer::Jids(self.database.keys().cloned().collect()),
+            Request::ListUsers(limit) => {
+                let users = self.database.iter().take(usize::try_from(limit).expect("a small limit"));
+                let users = users.map(|(jid, user)| (jid.clone(), user.registration.legacy_name.clone()));
+                Answer::Users(users.collect())
+            }
+            Request::CountUsers => Answer::Count(u64::try_from(self.database.len()).expect("few users")),
             Request::LegacyNameTaken(name, jid) => Answer::Taken(
                 self.database
                     .iter()
@@ -343,6 +360,15 @@ impl Stage {
             _ => None,
         })
     }
+}
+
+/// A transport file with these options more.
+fn config(options: &str) -> Arc<Config> {
+    let text = format!(
+        "[service]\njid={GATEWAY}\nserver=127.0.0.1\nport=5347\npassword=secret\nprotocol=prpl-irc\n{options}"
+    );
+    let config = Config::parse(&text, Path::new("irc.cfg"), &Overrides::default(), &NoSecrets);
+    Arc::new(config.expect("a valid configuration").0)
 }
 
 fn presence_from<'a>(from: &'a str, kind: Option<&'a str>) -> impl Fn(&Element) -> bool + 'a {

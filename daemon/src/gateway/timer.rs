@@ -18,6 +18,8 @@ pub enum Timer {
     Spawn,
     /// Probe the next user that was logged in before the restart.
     BringBack,
+    /// Forget ad-hoc commands that nobody goes on with.
+    Commands,
     /// Drop requests to XMPP entities that were never answered.
     Requests,
     /// Log the user in again.

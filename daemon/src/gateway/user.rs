@@ -4,13 +4,15 @@ use std::collections::{BTreeMap, HashMap, VecDeque};
 
 use jid::{BareJid, Jid};
 use serde::{Deserialize, Serialize};
-use spectrum2_backend_protocol::StatusType;
+use spectrum2_backend_protocol::{Frame, StatusType};
 use spectrum2_xmpp::Element;
 use spectrum2_xmpp::xep_0115::Caps;
 
+use super::admin::{Asker, Request};
 use super::contact::{Contact, Contacts};
 use super::context::{Context, Query};
 use super::disco;
+use super::event::Time;
 use super::message::Kept;
 use super::presence::{self, Resource};
 use super::roster::Roster;
@@ -28,13 +30,24 @@ const SAVE: u64 = 2_000;
 /// Clients that do not show up again this long after the XMPP link came back are gone.
 const REAPPEAR: u64 = 120_000;
 
+/// What came while storage was asked for the user.
+#[derive(Debug, Serialize, Deserialize)]
+pub enum Early {
+    /// A stanza of his.
+    Stanza(Element),
+    /// A request of an admin about him.
+    Admin(Asker, Request),
+    /// He was logged in before the restart.
+    Wake,
+}
+
 /// One XMPP user.
 #[derive(Debug, Serialize, Deserialize)]
 pub struct User {
     /// Bare JID.
     pub jid: BareJid,
-    /// Stanzas that came while storage was asked; `None` once it has answered.
-    pub early: Option<VecDeque<Element>>,
+    /// What came while storage was asked; `None` once it has answered.
+    pub early: Option<VecDeque<Early>>,
     /// What the user registered; `None` if he did not.
     pub registration: Option<Registration>,
     /// Rows of `users_settings`.
@@ -45,6 +58,8 @@ pub struct User {
     pub resources: BTreeMap<String, Resource>,
     /// Where he stands with the network.
     pub session: Session,
+    /// When he came to stand there; `None` if that is not known any more.
+    pub since: Option<Time>,
     /// What went wrong lately.
     pub trouble: Trouble,
     /// How contacts get into his roster.
@@ -53,6 +68,8 @@ pub struct User {
     pub kept: VecDeque<Kept>,
     /// Strangers on the network who ask for his presence: local part → legacy name.
     pub auth_requests: HashMap<String, String>,
+    /// What the network is to be told once he is logged in.
+    pub unsent: Vec<Frame>,
     /// vCards that he waits for.
     pub vcards: BTreeMap<i32, VCardRequest>,
     /// What the network was last told of his presence.
@@ -72,10 +89,12 @@ impl User {
             contacts: Contacts::default(),
             resources: BTreeMap::new(),
             session: Session::Offline,
+            since: None,
             trouble: Trouble::default(),
             roster: Roster::default(),
             kept: VecDeque::new(),
             auth_requests: HashMap::new(),
+            unsent: Vec::new(),
             vcards: BTreeMap::new(),
             shown: None,
             last_serial: 0,
@@ -83,8 +102,8 @@ impl User {
         }
     }
 
-    /// Takes over what storage has of him; gives the stanzas that waited for it.
-    pub fn loaded(&mut self, stored: Option<StoredUser>) -> VecDeque<Element> {
+    /// Takes over what storage has of him; gives what waited for it.
+    pub fn loaded(&mut self, stored: Option<StoredUser>) -> VecDeque<Early> {
         if let Some(stored) = stored {
             self.registration = Some(stored.registration);
             self.settings = stored.settings;
@@ -126,11 +145,32 @@ impl User {
         self.resources.iter().max_by_key(|(_, resource)| resource.rank())
     }
 
+    /// He was logged in before the restart. A bouncer is again; the others' servers are asked whether they are there.
+    pub fn wake(&mut self, cx: &mut Context) {
+        if self.registration.is_none() {
+            return;
+        }
+        let probe = presence::probe(cx, &self.jid);
+        cx.send(probe);
+        if self.wanted(cx) {
+            self.log_in(cx);
+        }
+    }
+
+    /// A client of somebody who is not registered: he may be, soon.
+    pub fn stranger_available(&mut self, cx: &mut Context, name: &str, stanza: &Element) {
+        if self.resources.len() < RESOURCES {
+            self.resources.insert(name.to_owned(), Resource::read(stanza));
+        }
+        self.auto_register(cx);
+    }
+
     /// One of his clients is on line, or shows something else.
     pub fn available(&mut self, cx: &mut Context, name: &str, stanza: &Element) {
         let mut resource = Resource::read(stanza);
         let known = self.resources.get(name);
         let is_new = known.is_none_or(|known| known.stale);
+        let came = known.is_none();
         if known.is_none() && self.resources.len() >= RESOURCES {
             return;
         }
@@ -142,7 +182,8 @@ impl User {
         if is_new && exchange.is_none() {
             self.ask_features(cx, name, stanza);
         }
-        if is_new {
+        let before = self.session.clone();
+        if came || self.session == Session::Offline {
             // A wrong password stays wrong when a client merely goes away from the keyboard.
             self.log_in(cx);
         }
@@ -153,7 +194,7 @@ impl User {
                     self.present_to(cx, name);
                 }
             }
-            None if is_new => {
+            None if is_new && self.session == before => {
                 let to = presence::full(&self.jid, name);
                 let state = self.state_stanza(cx, &to, None);
                 cx.send(state);
@@ -161,7 +202,7 @@ impl User {
             }
             None => self.send_status(cx),
         }
-        self.check_avatar(cx, stanza);
+        self.check_avatar(cx);
     }
 
     /// A client is new: it is shown how everything stands.
@@ -170,7 +211,7 @@ impl User {
         let state = self.state_stanza(cx, &to, None);
         cx.send(state);
         for contact in self.contacts.iter() {
-            if contact.presence.status.is_some_and(presence::is_visible) {
+            if contact.is_visible() {
                 let stanza = presence::of_contact(cx, contact, &to);
                 cx.send(stanza);
             }
@@ -181,14 +222,14 @@ impl User {
     pub fn unavailable(&mut self, cx: &mut Context, name: Option<&str>) {
         let gone: Vec<String> = match name {
             Some(name) => self.resources.remove(name).map(|_| name.to_owned()).into_iter().collect(),
-            // From the bare JID: the server says that nobody is there.
+            // From the bare JID, the answer to a probe: nobody is there. Not yet, if his server has just come back.
+            None if self.resources.values().any(|resource| resource.stale) => return,
             None => std::mem::take(&mut self.resources).into_keys().collect(),
         };
-        if gone.is_empty() {
-            return;
-        }
-        if self.resources.is_empty() && !self.wanted(cx) {
-            self.log_out(cx);
+        if !self.wanted(cx) {
+            if self.session != Session::Offline {
+                self.log_out(cx);
+            }
             return;
         }
         for name in gone {
@@ -201,7 +242,7 @@ impl User {
     fn part_from(&self, cx: &mut Context, name: &str) {
         let to = presence::full(&self.jid, name);
         for contact in self.contacts.iter() {
-            if contact.presence.status.is_some_and(presence::is_visible) {
+            if contact.is_visible() {
                 cx.send(presence::typed(cx.contact_full(&contact.node), to.clone(), "unavailable"));
             }
         }
@@ -210,6 +251,16 @@ impl User {
 
     /// The XMPP link is back. Who is there now is asked; what was shown before does not count.
     pub fn link_is_back(&mut self, cx: &mut Context) {
+        for contact in self.contacts.iter_mut().filter(|contact| contact.lost_sight) {
+            contact.lost_sight = false;
+            if !contact.is_visible() {
+                let stanza = presence::of_contact(cx, contact, self.jid.as_str());
+                cx.send(stanza);
+            }
+        }
+        if self.session != Session::Offline {
+            self.roster_ready(cx);
+        }
         for resource in self.resources.values_mut() {
             resource.stale = true;
         }
@@ -218,6 +269,15 @@ impl User {
             cx.send(probe);
             cx.timers.set(Timer::Reappear(self.jid.clone()), cx.now.after(REAPPEAR));
         }
+    }
+
+    /// The XMPP link is lost: what is shown from now on is not seen.
+    pub fn link_is_lost(&mut self, cx: &mut Context) {
+        cx.timers.cancel(&Timer::Reappear(self.jid.clone()));
+        for contact in self.contacts.iter_mut() {
+            contact.lost_sight |= contact.is_visible();
+        }
+        self.roster_interrupted();
     }
 
     /// Clients that did not show up again are gone.
@@ -236,12 +296,18 @@ impl User {
 
     /// Asks a client what it can do (XEP-0030), to know whether it takes roster item exchanges.
     fn ask_features(&mut self, cx: &mut Context, name: &str, stanza: &Element) {
-        let Some(to) = stanza.attr("from").and_then(|from| from.parse::<Jid>().ok()) else { return };
-        if presence::resource(&to) != Some(name) {
+        let to = stanza.attr("from").and_then(|from| from.parse::<Jid>().ok());
+        let Some(to) = to.filter(|to| presence::resource(to) == Some(name)) else {
+            if let Some(resource) = self.resources.get_mut(name) {
+                resource.exchange = Some(false);
+            }
             return;
-        }
+        };
         let iq = disco::ask(cx, &to);
-        cx.query(&self.jid, to, iq, Query::Features(Caps::read(stanza)));
+        let asked = cx.query(&self.jid, to, iq, Query::Features(Caps::read(stanza)));
+        if let Some(resource) = self.resources.get_mut(name).filter(|_| !asked) {
+            resource.exchange = Some(false);
+        }
     }
 
     /// Remembers that contacts must be written.
@@ -283,9 +349,8 @@ impl User {
 
     /// Nothing is lost if he is forgotten.
     pub fn forgettable(&self) -> bool {
-        self.early.is_none()
-            && self.session == Session::Offline
-            && self.resources.is_empty()
-            && self.kept.is_empty()
+        // A stranger's clients are not worth remembering.
+        let nobody = self.resources.is_empty() || self.registration.is_none();
+        self.early.is_none() && self.session == Session::Offline && nobody && self.kept.is_empty()
     }
 }

@@ -4,16 +4,17 @@ use jid::Jid;
 use serde::{Deserialize, Serialize};
 use spectrum2_backend_protocol::{Frame, VCard};
 use spectrum2_xmpp::stanza::{Condition, ErrorType, iq_result};
-use spectrum2_xmpp::xep_0153::Update;
 use spectrum2_xmpp::{Element, ns, xep_0054};
 
-use super::context::{Context, Query};
+use super::context::{Context, LABEL, Query, clip};
 use super::event::Time;
 use super::timer::Timer;
 use super::user::User;
 
 /// vCards that one user may be waiting for.
 const WAITING: usize = 200;
+/// Larger pictures are left out: the whole stanza must get through every XMPP server.
+const PHOTO: usize = 256 * 1024;
 /// How long the network has.
 const ANSWER: u64 = 40_000;
 
@@ -61,10 +62,11 @@ impl User {
     pub fn network_vcard(&mut self, cx: &mut Context, vcard: VCard) {
         let Some(request) = self.vcards.remove(&vcard.id) else { return };
         let full_name = vcard.fullname.filter(|name| !name.is_empty()).unwrap_or(request.alias);
+        let full_name = clip(full_name, LABEL);
         let card = xep_0054::VCard {
             full_name: Some(full_name).filter(|name| !name.is_empty()),
-            nickname: vcard.nickname.filter(|name| !name.is_empty()),
-            photo: vcard.photo.filter(|photo| !photo.is_empty()).map(xep_0054::Photo::new),
+            nickname: vcard.nickname.filter(|name| !name.is_empty()).map(|name| clip(name, LABEL)),
+            photo: vcard.photo.filter(|photo| !photo.is_empty() && photo.len() <= PHOTO).map(xep_0054::Photo::new),
             description: None,
         };
         cx.send(iq_result(&request.iq).child(card.element()));
@@ -110,8 +112,8 @@ impl User {
     }
 
     /// XEP-0153 §4.2: the user's avatar is another one. It is fetched once, for the network.
-    pub fn check_avatar(&mut self, cx: &mut Context, stanza: &Element) {
-        let Some(Update::Photo(hash)) = Update::read(stanza) else { return };
+    pub fn check_avatar(&mut self, cx: &mut Context) {
+        let Some(hash) = self.best().and_then(|(_, resource)| resource.photo.clone()) else { return };
         let known = self.settings.iter().any(|(var, value)| var == "photohash" && *value == hash);
         if known || self.online().is_none() {
             return;

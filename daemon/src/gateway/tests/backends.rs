@@ -118,12 +118,15 @@ fn an_account_that_breaks_backends_ends_up_alone_then_outside() {
 }
 
 #[test]
-fn quarantine_comes_after_two_deaths_alone_and_is_told_once() {
-    let mut stage = Stage::with("users_per_backend=1\n", OURS);
+fn quarantine_comes_after_two_deaths_in_a_process_of_his_own_and_is_told_once() {
+    let mut stage = Stage::new();
     let mut link = stage.romeo_online();
-    stage.event(Event::BackendDown(link, LOST.into()));
-    stage.wait(10);
-    link = stage.login_of("romeo@example.org").0;
+    for _ in 0..3 {
+        stage.event(Event::BackendDown(link, LOST.into()));
+        stage.wait(40);
+        link = stage.login_of("romeo@example.org").0;
+    }
+    stage.stanzas.clear();
     stage.event(Event::BackendDown(link, LOST.into()));
     let told = stage.stanza(message_from(GATEWAY));
     assert!(told.child_text("body", ns::CLIENT).unwrap().contains("for an hour"));
