@@ -120,6 +120,23 @@ pub enum Command {
         #[arg(short = 'n', long, value_name = "NUMBER")]
         lines: Option<u32>,
     },
+    /// Let a running transport log more for some time
+    LogLevel {
+        /// Transport
+        #[arg(value_name = "NAME|JID")]
+        name: String,
+        /// From which level on: error, warn, info, debug or trace
+        level: String,
+        /// Part of the daemon: core, xmpp, backends, storage or bus [default: all]
+        #[arg(long, default_value = "", hide_default_value = true)]
+        subsystem: String,
+        /// Bare JID of the user that it is about [default: all]
+        #[arg(long, default_value = "", hide_default_value = true)]
+        user: String,
+        /// For how long
+        #[arg(long, value_name = "SECONDS", default_value_t = 600)]
+        seconds: u32,
+    },
     /// Print completions for a shell
     #[command(hide = true)]
     Completions {

@@ -1,6 +1,8 @@
 //! A running transport on the bus: `im.spectrum.Transport1`.
 
 use std::collections::HashMap;
+use std::io::ErrorKind;
+use std::sync::Arc;
 use std::time::Duration;
 
 use serde::Serialize;
@@ -57,6 +59,8 @@ pub trait Transport {
     fn erase_user(&self, jid: &str) -> zbus::Result<()>;
     #[zbus(allow_interactive_auth)]
     fn reload(&self) -> zbus::Result<Vec<String>>;
+    #[zbus(allow_interactive_auth)]
+    fn set_log_level(&self, subsystem: &str, user: &str, level: &str, seconds: u32) -> zbus::Result<()>;
     #[zbus(allow_interactive_auth)]
     fn command(&self, line: &str) -> zbus::Result<String>;
 }
@@ -145,23 +149,33 @@ pub struct Backend {
 pub struct Daemon {
     connection: Connection,
     name: String,
+    patience: Duration,
     /// The calls that commands make.
     pub calls: TransportProxy<'static>,
 }
 
 impl Daemon {
-    /// The transport of that name, whether or not it is there.
+    /// The transport of that name, whether or not it is there. A command waits `patience` for its answer.
     ///
     /// # Errors
     /// The connection is of no use.
-    pub async fn new(connection: &Connection, instance: &Instance) -> zbus::Result<Self> {
+    pub async fn new(connection: &Connection, instance: &Instance, patience: Duration) -> zbus::Result<Self> {
         let name = bus_name(instance);
         let calls = TransportProxy::builder(connection)
             .destination(name.clone())
             .cache_properties(CacheProperties::No)
             .build()
             .await?;
-        Ok(Self { connection: connection.clone(), name, calls })
+        Ok(Self { connection: connection.clone(), name, patience, calls })
+    }
+
+    /// The answer to one of [`Daemon::calls`], if it comes in time: zbus sets no limit to calls that may ask somebody
+    /// for a password.
+    ///
+    /// # Errors
+    /// Those of the call.
+    pub async fn in_time<T>(&self, call: impl Future<Output = zbus::Result<T>>) -> zbus::Result<T> {
+        timeout(self.patience, call).await.unwrap_or_else(|_| Err(silence()))
     }
 
     /// What it says about itself.
@@ -175,9 +189,8 @@ impl Daemon {
             .cache_properties(CacheProperties::No)
             .build()
             .await?;
-        let all = timeout(PATIENCE, properties.get_all(InterfaceName::try_from(INTERFACE)?)).await.map_err(
-            |_| zbus::Error::InputOutput(std::sync::Arc::new(std::io::ErrorKind::TimedOut.into())),
-        )?;
+        let all = properties.get_all(InterfaceName::try_from(INTERFACE)?);
+        let all = timeout(PATIENCE, all).await.map_err(|_| silence())?;
         Ok(facts_of(&all?))
     }
 
@@ -186,7 +199,8 @@ impl Daemon {
     /// # Errors
     /// It does not say.
     pub async fn users(&self) -> zbus::Result<Vec<User>> {
-        let mut users: Vec<User> = self.calls.list_users(ALL_USERS).await?.into_iter().map(user_of).collect();
+        let mut users: Vec<User> =
+            self.in_time(self.calls.list_users(ALL_USERS)).await?.into_iter().map(user_of).collect();
         users.sort_by(|one, other| one.jid.cmp(&other.jid));
         Ok(users)
     }
@@ -196,7 +210,7 @@ impl Daemon {
     /// # Errors
     /// It does not say.
     pub async fn backends(&self) -> zbus::Result<Vec<Backend>> {
-        Ok(self.calls.list_backends().await?.into_iter().map(backend_of).collect())
+        Ok(self.in_time(self.calls.list_backends()).await?.into_iter().map(backend_of).collect())
     }
 }
 
@@ -213,6 +227,11 @@ pub fn bus_name(instance: &Instance) -> String {
         }
     }
     format!("{INTERFACE}.{label}")
+}
+
+/// No answer.
+fn silence() -> zbus::Error {
+    zbus::Error::InputOutput(Arc::new(ErrorKind::TimedOut.into()))
 }
 
 fn facts_of(all: &HashMap<String, OwnedVariant>) -> Facts {

@@ -118,6 +118,8 @@ impl<'a> Owner<'a> {
             lines.push_str("StateDirectory=\n");
             if let Some(own) = below_state_directory(&config.service.working_dir) {
                 let _ = writeln!(lines, "StateDirectory={}", quoted(&Path::new("spectrum2").join(own)));
+                // The mode of the unit went with its directory.
+                lines.push_str("StateDirectoryMode=0700\n");
             }
         }
         lines

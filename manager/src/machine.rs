@@ -15,6 +15,7 @@ use crate::systemd::Systemd;
 #[derive(Clone, Debug)]
 pub struct Machine {
     bus: Option<Connection>,
+    patience: Duration,
     /// systemd, where it manages services. Elsewhere (a container, a chroot) pid files are what there is.
     pub systemd: Option<Systemd>,
 }
@@ -32,10 +33,10 @@ impl Machine {
                     "systemd runs here, but the system bus cannot be reached: {error}. Start dbus.service."
                 )));
             }
-            Err(_) => return Ok(Self { bus: None, systemd: None }),
+            Err(_) => return Ok(Self { bus: None, patience, systemd: None }),
         };
         let systemd = Systemd::find(&connection).await.map_err(|error| bus::failure(&error, "The bus"))?;
-        Ok(Self { bus: Some(connection), systemd })
+        Ok(Self { bus: Some(connection), patience, systemd })
     }
 
     /// systemd, for what cannot be done without.
@@ -53,7 +54,7 @@ impl Machine {
     /// A transport on the bus, if there is a bus.
     pub async fn try_daemon(&self, instance: &Instance) -> Option<Daemon> {
         // A name that the bus does not take is no transport's.
-        Daemon::new(self.bus.as_ref()?, instance).await.ok()
+        Daemon::new(self.bus.as_ref()?, instance, self.patience).await.ok()
     }
 
     /// A transport on the bus.

@@ -322,6 +322,26 @@ async fn the_commands_of_spectrum_2_are_passed_on_word_for_word() {
 }
 
 #[tokio::test]
+async fn who_hangs_is_not_waited_for() {
+    let Stage { bus, systemd: _systemd, manager } = stage().await;
+    manager.transport("irc", "");
+    let hung = Transport { hangs: true, ..Transport::connected("irc.example.org") };
+    let _irc = hung.serve(&bus, "irc").await;
+    let run = manager.run("--timeout 1 irc online_users_count").await;
+    assert_eq!(run.exit, 69);
+    assert!(run.err.starts_with("irc does not answer."), "{}", run.err);
+}
+
+#[tokio::test]
+async fn more_is_logged_for_a_while() {
+    let Stage { bus, systemd: _systemd, manager } = stage().await;
+    manager.transport("irc", "");
+    let _irc = Transport::connected("irc.example.org").serve(&bus, "irc").await;
+    let run = manager.run("log-level irc debug --subsystem xmpp").await;
+    assert_eq!((run.exit, run.out.as_str()), (0, "irc: logs from debug on for 600 s\n"), "{run:?}");
+}
+
+#[tokio::test]
 async fn who_is_stopped_cannot_be_asked() {
     let Stage { bus: _bus, systemd: _systemd, manager } = stage().await;
     manager.transport("irc", "");
@@ -386,7 +406,7 @@ async fn a_creation_whose_start_fails_says_what_to_do() {
         .await;
     assert_eq!(run.exit, 3);
     assert!(run.err.contains("(not-authorized)"), "{}", run.err);
-    assert!(run.err.ends_with("spectrum2_manager restart irc\n"), "{}", run.err);
+    assert!(run.err.ends_with("spectrum2_manager status irc\n"), "{}", run.err);
 }
 
 #[tokio::test]

@@ -31,8 +31,7 @@ pub async fn run(context: &Context, words: &[String]) -> Result<Exit, Failure> {
     }
     let (transport, daemon) = context.daemon(name).await?;
     let answer = daemon
-        .calls
-        .command(&command.join(" "))
+        .in_time(daemon.calls.command(&command.join(" ")))
         .await
         .map_err(|error| bus::failure(&error, &transport.name))?;
     if context.terminal.json {

@@ -257,10 +257,14 @@ async fn start(context: &Context, plan: &Plan) -> Result<Exit, Failure> {
     } else {
         print(context, &outcomes)
     };
-    if exit != Exit::Ok {
-        context
+    match exit {
+        Exit::Ok => {}
+        Exit::NotRunning => context.terminal.note(&format!(
+            "It goes on trying. Add the lines above to the XMPP server, then: spectrum2_manager status {name}"
+        )),
+        _ => context
             .terminal
-            .note(&format!("Its files stay. Once the cause is mended: spectrum2_manager restart {name}"));
+            .note(&format!("Its files stay. Once the cause is mended: spectrum2_manager restart {name}")),
     }
     Ok(exit)
 }

@@ -251,7 +251,7 @@ async fn reload(machine: &Machine, systemd: &Systemd, transport: &Transport, dea
         (Ok(instance), Ok(daemon)) => (instance, daemon),
         (Err(failure), _) | (_, Err(failure)) => return Outcome::failure(transport, failure),
     };
-    match daemon.calls.reload().await {
+    match daemon.in_time(daemon.calls.reload()).await {
         Ok(options) if options.is_empty() => Outcome::done(transport, "reloaded", ""),
         Ok(options) => {
             let detail = format!("takes a restart: {}", options.join(", "));

@@ -7,6 +7,7 @@ mod create;
 mod lifecycle;
 mod list;
 mod log;
+mod log_level;
 mod remove;
 mod snippet;
 mod standalone;
@@ -160,6 +161,9 @@ async fn dispatch(context: &Context, command: Prepared) -> Result<Exit, Failure>
         Command::User(user) => users::run(context, &user).await,
         Command::Backends { name } => backends::run(context, &name).await,
         Command::Log { name, follow, lines } => log::run(context, name.as_deref(), follow, lines).await,
+        Command::LogLevel { name, level, subsystem, user, seconds } => {
+            log_level::run(context, &name, &level, (&subsystem, &user), seconds).await
+        }
         Command::Ask(words) => ask::run(context, &words).await,
         Command::Server { .. } => Err(Failure::unavailable(
             "The web interface is not part of this version. Use spectrum2_manager status, users and user.",

@@ -101,17 +101,17 @@ fn print_details(context: &Context, report: &Report) {
     let state = terminal.painted(report.state.word(), report.state.tone());
     let detail =
         if report.detail.is_empty() { String::new() } else { format!(", {}", plain(&report.detail)) };
-    terminal.print(&format!("{} {}\n  state:     {state}{detail}\n", report.name, report.jid));
+    terminal.print(&format!("{} {}\n  state:      {state}{detail}\n", report.name, report.jid));
     for (label, text) in facts(report) {
         if !text.is_empty() {
-            terminal.print(&format!("  {:<10} {}\n", format!("{label}:"), plain(&text)));
+            terminal.print(&format!("  {:<11} {}\n", format!("{label}:"), plain(&text)));
         }
     }
     if report.state == State::Hung {
-        terminal.print(&format!("  next:      spectrum2_manager restart {}\n", report.name));
+        terminal.print(&format!("  next:       spectrum2_manager restart {}\n", report.name));
     }
     if report.state == State::Failed {
-        terminal.print(&format!("  next:      spectrum2_manager log {}\n", report.name));
+        terminal.print(&format!("  next:       spectrum2_manager log {}\n", report.name));
     }
     if !report.troubled_users.is_empty() {
         terminal.print(&format!("  not online: {}\n\n", count(report.troubled_users.len(), "user")));

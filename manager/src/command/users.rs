@@ -63,19 +63,19 @@ pub async fn run(context: &Context, command: &User) -> Result<Exit, Failure> {
     let failed = |error: zbus::Error| bus::failure(&error, &transport.name);
     let done = match command {
         User::Show(_) => {
-            let facts = calls.get_user(user).await.map_err(failed)?;
+            let facts = daemon.in_time(calls.get_user(user)).await.map_err(failed)?;
             show(context, facts.iter().map(|(key, value)| (key.clone(), value_of(value))).collect());
             return Ok(Exit::Ok);
         }
         User::Export(_) => {
-            let text = calls.export_user(user).await.map_err(failed)?;
+            let text = daemon.in_time(calls.export_user(user)).await.map_err(failed)?;
             context.terminal.print(&format!("{}\n", text.trim_end()));
             return Ok(Exit::Ok);
         }
-        User::Unregister(_) => calls.unregister_user(user).await.map(|()| "unregistered"),
-        User::Login(_) => calls.login_user(user).await.map(|()| "logging in"),
-        User::Logout(_) => calls.logout_user(user).await.map(|()| "logged out"),
-        User::Erase { .. } => calls.erase_user(user).await.map(|()| "erased"),
+        User::Unregister(_) => daemon.in_time(calls.unregister_user(user)).await.map(|()| "unregistered"),
+        User::Login(_) => daemon.in_time(calls.login_user(user)).await.map(|()| "logging in"),
+        User::Logout(_) => daemon.in_time(calls.logout_user(user)).await.map(|()| "logged out"),
+        User::Erase { .. } => daemon.in_time(calls.erase_user(user)).await.map(|()| "erased"),
         // Done by `register`, with a password.
         User::Register { .. } => return Ok(Exit::Ok),
     };
@@ -93,8 +93,7 @@ pub async fn register(
 ) -> Result<Exit, Failure> {
     let (transport, daemon) = context.daemon(name).await?;
     daemon
-        .calls
-        .register_user(user, account, password, HashMap::new())
+        .in_time(daemon.calls.register_user(user, account, password, HashMap::new()))
         .await
         .map_err(|error| bus::failure(&error, &transport.name))?;
     say_done(context, &transport.name, user, "registered");
