@@ -14,7 +14,7 @@ use std::thread;
 use std::time::Instant;
 
 use spectrum2::backend_link::BackendSource;
-use spectrum2::gateway::{Action, Event, Link, Time};
+use spectrum2::gateway::{Action, Counters, Event, Link, Time};
 use spectrum2::run::{Core, Parts, run};
 use spectrum2::status::Status;
 use spectrum2::storage::Storage;
@@ -72,6 +72,10 @@ impl Core for Relay {
 
     fn status(&self) -> Status {
         Status::default()
+    }
+
+    fn counters(&self) -> Counters {
+        Counters::default()
     }
 }
 
@@ -165,6 +169,8 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
             xmpp: Settings::from_config(&config),
             backends: BackendSource::Socket(path.clone()),
             storage: Storage::open(&config)?,
+            bus: None,
+            read_again: Box::new(|| Err(String::new())),
             on_ready: Box::new(|| ()),
         });
         std::fs::remove_file(path)?;

@@ -5,10 +5,12 @@
 
 pub mod backend_config;
 pub mod backend_link;
+pub mod bus;
 pub mod cli;
 pub mod exit;
 pub mod gateway;
 pub mod logging;
+pub mod memory;
 pub mod outbox;
 pub mod pidfile;
 pub mod privileges;

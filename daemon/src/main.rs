@@ -91,7 +91,8 @@ fn serve(config: Config, arguments: &Run) -> Result<(), Failure> {
     let core = Gateway::new(Arc::new(config), now, fastrand::u64(..))
         .map_err(|error| Failure::new(error.to_string(), Exit::Config))?
         .with_clock(u64::try_from(day.as_millis()).unwrap_or_default(), now);
-    run(Parts { core, xmpp, backends, storage, bus, read_again, on_ready: Box::new(|| ()) }).map_err(Failure::from)
+    run(Parts { core, xmpp, backends, storage, bus, read_again, on_ready: Box::new(|| ()) })
+        .map_err(Failure::from)
 }
 
 /// Who we are on the bus.

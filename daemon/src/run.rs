@@ -8,20 +8,26 @@
 //! * The service manager hears that the transport is ready when it is, and that it is alive only while the loop and
 //!   storage are.
 
-use std::collections::VecDeque;
+use std::collections::{HashMap, VecDeque};
 use std::io;
-use std::time::Duration;
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
 
 use nix::time::{ClockId, clock_gettime};
+use spectrum2_config::Config;
 use tokio::runtime::Handle;
 use tokio::signal::unix::{SignalKind, signal};
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, oneshot};
 use tokio::task::LocalSet;
 use tokio::time::{Instant, sleep_until, timeout_at};
 
 use crate::backend_link::{Arrival, BackendInput, BackendLinks, BackendSource};
+use crate::bus::{self, About, Bus, Question, Snapshot};
 use crate::exit::Exit;
-use crate::gateway::{Action, Event, Time, Token};
+use crate::gateway::admin::{Outcome, Refusal, Request as AdminRequest, Ticket};
+use crate::gateway::{Action, Counters, Event, Time, Token};
+use crate::logging;
+use crate::memory;
 use crate::status::{self, Status, XmppState};
 use crate::storage::{Reply, Request, Storage};
 use crate::systemd::{Notifier, Watchdog};
@@ -35,6 +41,8 @@ const LAST_WORDS: Duration = Duration::from_millis(700);
 const START_TIME: Duration = Duration::from_secs(45);
 /// Names the question to storage that the watchdog asks. The core counts up from one.
 const WATCHDOG_TOKEN: Token = Token(u64::MAX);
+/// Requests of admins that may be under way.
+const TICKETS: usize = 256;
 
 /// The core, as the loop sees it.
 pub trait Core {
@@ -46,7 +54,12 @@ pub trait Core {
     fn accepts_frames(&self) -> bool;
     /// What to tell the admin.
     fn status(&self) -> Status;
+    /// Running totals.
+    fn counters(&self) -> Counters;
 }
+
+/// Reads the transport file again; or says what is wrong with it.
+pub type ReadAgain = Box<dyn Fn() -> Result<Arc<Config>, String>>;
 
 /// What the daemon is made of.
 pub struct Parts<C> {
@@ -58,6 +71,10 @@ pub struct Parts<C> {
     pub backends: BackendSource,
     /// The database.
     pub storage: Storage,
+    /// Who we are on the bus; `None` if we are not to be there.
+    pub bus: Option<About>,
+    /// Reads the transport file again; or says what is wrong with it.
+    pub read_again: ReadAgain,
     /// Called once, when the transport works for the first time.
     pub on_ready: Box<dyn FnOnce()>,
 }
@@ -155,6 +172,7 @@ enum Happening {
     Xmpp(Report),
     Backend(Arrival),
     Stored(Option<Reply>),
+    Question(Question),
     Timer,
 }
 
@@ -166,6 +184,7 @@ struct Shell<C> {
     /// While the XMPP stream stands.
     xmpp: Option<XmppStream>,
     xmpp_state: XmppState,
+    xmpp_since: SystemTime,
     connected_before: bool,
     /// When to give up hope of a first connection.
     give_up_at: Option<Instant>,
@@ -174,6 +193,13 @@ struct Shell<C> {
     storage: Storage,
     /// Requests that storage had no room for, oldest first.
     unasked: VecDeque<(Token, Request)>,
+    bus: Bus,
+    /// Who waits for the outcome of a request of an admin; `None` is whoever sent SIGHUP.
+    tickets: HashMap<Ticket, Option<oneshot::Sender<Outcome>>>,
+    last_ticket: u64,
+    read_again: ReadAgain,
+    /// Answers to what the core asked of us, for when its other actions are done.
+    echoes: VecDeque<Event>,
     notifier: Notifier,
     watchdog: Option<Watchdog>,
     on_ready: Option<Box<dyn FnOnce()>>,
@@ -196,12 +222,18 @@ impl<C: Core> Shell<C> {
             link: XmppLink::start(parts.xmpp),
             xmpp: None,
             xmpp_state: XmppState::Connecting(None),
+            xmpp_since: SystemTime::now(),
             connected_before: false,
             give_up_at: Some(Instant::now() + START_TIME),
             backends,
             backend_input,
             storage: parts.storage,
             unasked: VecDeque::new(),
+            bus: Bus::start(parts.bus),
+            tickets: HashMap::new(),
+            last_ticket: 0,
+            read_again: parts.read_again,
+            echoes: VecDeque::new(),
             notifier,
             watchdog,
             on_ready: Some(parts.on_ready),
@@ -220,6 +252,7 @@ impl<C: Core> Shell<C> {
                 Happening::Xmpp(report) => self.on_xmpp(report),
                 Happening::Backend(arrival) => self.on_backend(arrival),
                 Happening::Stored(reply) => self.on_stored(reply),
+                Happening::Question(Question { request, reply }) => self.ask_core(request, Some(reply)),
                 Happening::Timer => {}
             }
             self.on_time();
@@ -250,6 +283,7 @@ impl<C: Core> Shell<C> {
             report = self.link.next(xmpp_paused) => Happening::Xmpp(report),
             arrival = self.backend_input.next(backends_paused) => Happening::Backend(arrival),
             reply = self.storage.reply() => Happening::Stored(reply),
+            question = self.bus.question(), if !storage_is_behind => Happening::Question(question),
             () = sleep_until(wake.unwrap_or_else(Instant::now)), if wake.is_some() => Happening::Timer,
         }
     }
@@ -258,16 +292,13 @@ impl<C: Core> Shell<C> {
         let core = self.core.deadline().map(|at| Instant::now() + Duration::from_millis(at.since(now())));
         let watchdog = self.watchdog.as_ref().map(Watchdog::due);
         let stop = self.stopping.map(|(core_until, _)| core_until);
-        [core, watchdog, stop, self.give_up_at, self.notifier.status_due()].into_iter().flatten().min()
+        let shown = [self.notifier.status_due(), self.bus.due()];
+        [core, watchdog, stop, self.give_up_at].into_iter().chain(shown).flatten().min()
     }
 
     fn on_signal(&mut self, signal: Signal) {
         match signal {
-            Signal::Reload => {
-                tracing::warn!(
-                    "SIGHUP: the configuration is read at start only. Restart the transport instead."
-                );
-            }
+            Signal::Reload => self.ask_core(AdminRequest::Reload, None),
             Signal::Stop if self.stopping.is_some() => {
                 tracing::warn!("Asked to stop a second time: ending at once.");
                 self.end_with(Ok(()));
@@ -292,12 +323,12 @@ impl<C: Core> Shell<C> {
                     XmppState::Waiting { reason, .. } => Some(reason.clone()),
                     _ => None,
                 };
-                self.xmpp_state = XmppState::Connecting(reason);
+                self.enter(XmppState::Connecting(reason));
             }
             Report::Up(stream) => {
                 tracing::info!("Connected to {} as {}.", self.address, self.jid);
                 self.xmpp = Some(stream);
-                self.xmpp_state = XmppState::Connected;
+                self.enter(XmppState::Connected);
                 self.connected_before = true;
                 self.give_up_at = None;
                 if let Some(on_ready) = self.on_ready.take() {
@@ -317,11 +348,11 @@ impl<C: Core> Shell<C> {
     }
 
     fn on_xmpp_lost(&mut self, error: &LinkError, hint: &str, delay: Duration) {
-        let (address, jid) = (&self.address, &self.jid);
+        let (address, jid) = (self.address.clone(), self.jid.clone());
         let again = format!("Trying again within {} s.", delay.as_secs_f64().ceil());
         let refusal = format!("Cannot connect to the XMPP server at {address} as {jid}: {error}. {hint}");
-        self.xmpp_state =
-            XmppState::Waiting { connected_before: self.connected_before, reason: error.to_string(), delay };
+        let connected_before = self.connected_before;
+        self.enter(XmppState::Waiting { connected_before, reason: error.to_string(), delay });
         if self.xmpp.take().is_some() {
             tracing::warn!("The connection to the XMPP server at {address} is lost: {error}. {again}");
             self.event(Event::XmppDown);
@@ -414,10 +445,46 @@ impl<C: Core> Shell<C> {
 
     fn tell_status(&mut self) {
         if self.stopping.is_none() {
+            let now = Instant::now();
             let (core, xmpp) = (&self.core, &self.xmpp_state);
             let (address, jid) = (&self.address, &self.jid);
-            self.notifier.status(Instant::now(), || status::line(xmpp, address, jid, &core.status()));
+            self.notifier.status(now, || status::line(xmpp, address, jid, &core.status()));
+            let since = bus::microseconds(self.xmpp_since);
+            self.bus.show(now, || snapshot(xmpp, since, address, jid, core));
         }
+    }
+
+    fn enter(&mut self, state: XmppState) {
+        if state.word() != self.xmpp_state.word() {
+            self.xmpp_since = SystemTime::now();
+        }
+        self.xmpp_state = state;
+    }
+
+    /// Gives the request of an admin to the core. `reply` takes the outcome.
+    fn ask_core(&mut self, request: AdminRequest, reply: Option<oneshot::Sender<Outcome>>) {
+        if self.tickets.len() >= TICKETS {
+            let refusal = Refusal::Failed("Too many requests wait for their answers".to_owned());
+            // Who is gone needs no answer.
+            let _ = reply.map(|reply| reply.send(Err(refusal)));
+            return;
+        }
+        self.last_ticket += 1;
+        let ticket = Ticket(self.last_ticket);
+        self.tickets.insert(ticket, reply);
+        self.event(Event::Admin(ticket, request));
+    }
+
+    /// Reads the transport file, for the core to take over what may change.
+    fn reload(&mut self) {
+        if self.on_ready.is_none() {
+            self.notifier.reloading();
+        }
+        let config = (self.read_again)();
+        if let Ok(config) = &config {
+            logging::set_level(config.service.log_level);
+        }
+        self.echoes.push_back(Event::Reload(config));
     }
 
     /// Gives one event to the core and does what it wants.
@@ -432,6 +499,13 @@ impl<C: Core> Shell<C> {
         }
         self.actions = actions;
         self.backend_news();
+        while let Some(echo) = self.echoes.pop_front() {
+            let reloaded = matches!(echo, Event::Reload(_));
+            self.event(echo);
+            if reloaded && self.on_ready.is_none() {
+                self.notifier.ready();
+            }
+        }
     }
 
     fn backend_news(&mut self) {
@@ -450,6 +524,15 @@ impl<C: Core> Shell<C> {
             Action::Frame(link, frame) => self.backends.send(link, &frame),
             Action::CloseBackend(link) => self.backends.close(link),
             Action::Store(token, request) => self.ask(token, request),
+            Action::Admin(ticket, outcome) => {
+                if let Some(Some(reply)) = self.tickets.remove(&ticket) {
+                    // Who is gone needs no answer.
+                    let _ = reply.send(outcome);
+                }
+            }
+            Action::Notice(notice) => self.bus.tell(notice),
+            Action::Reload => self.reload(),
+            Action::Measure => self.echoes.push_back(Event::Measured(memory::own())),
             Action::Misconfigured(text) => self.end_with(Err(Failure::Misconfigured(text))),
             Action::Stopped => self.end_with(Ok(())),
         }
@@ -487,6 +570,32 @@ impl<C: Core> Shell<C> {
             },
             () = second_signal => {}
         }
+    }
+}
+
+/// What the bus shows.
+fn snapshot<C: Core>(xmpp: &XmppState, since: u64, address: &str, jid: &str, core: &C) -> Snapshot {
+    let status = core.status();
+    let count = |number: usize| u32::try_from(number).unwrap_or(u32::MAX);
+    let xmpp_error = match xmpp {
+        XmppState::Connected => "",
+        XmppState::Connecting(reason) => reason.as_deref().unwrap_or_default(),
+        XmppState::Waiting { reason, .. } => reason,
+    };
+    Snapshot {
+        xmpp_state: xmpp.word(),
+        xmpp_since: since,
+        xmpp_error: xmpp_error.to_owned(),
+        status: status::line(xmpp, address, jid, &status),
+        last_error: if xmpp_error.is_empty() {
+            status.problem.unwrap_or_default()
+        } else {
+            xmpp_error.to_owned()
+        },
+        online_users: count(status.online),
+        registered_users: u32::try_from(status.registered).unwrap_or(u32::MAX),
+        backends: count(status.backends),
+        counters: core.counters(),
     }
 }
 

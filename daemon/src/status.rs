@@ -9,6 +9,8 @@ pub struct Status {
     pub online: usize,
     /// Users whose login is under way.
     pub connecting: usize,
+    /// Users that are registered; 0 until storage has said.
+    pub registered: u64,
     /// Backend processes that are connected.
     pub backends: usize,
     /// What keeps the transport from working as it should, in a few words.
@@ -31,6 +33,18 @@ pub enum XmppState {
         /// The whole time from the failure to the next attempt.
         delay: Duration,
     },
+}
+
+impl XmppState {
+    /// The same in a word.
+    #[must_use]
+    pub fn word(&self) -> &'static str {
+        match self {
+            Self::Connecting(_) => "connecting",
+            Self::Connected => "connected",
+            Self::Waiting { .. } => "waiting",
+        }
+    }
 }
 
 /// The line for a transport `jid` whose server is at `address`.
@@ -78,12 +92,13 @@ mod tests {
 
     #[test]
     fn a_connected_transport_counts_users_and_backends() {
-        let core = Status { online: 12, connecting: 0, backends: 1, problem: None };
+        let core = Status { online: 12, backends: 1, ..Status::default() };
         assert_eq!(
             told(&XmppState::Connected, &core),
             "connected to 127.0.0.1:5347 as irc.example.org, 12 users online, 1 backend"
         );
-        let core = Status { online: 1, connecting: 2, backends: 3, problem: Some("no plugin".to_owned()) };
+        let problem = Some("no plugin".to_owned());
+        let core = Status { online: 1, connecting: 2, backends: 3, problem, ..Status::default() };
         assert_eq!(
             told(&XmppState::Connected, &core),
             "connected to 127.0.0.1:5347 as irc.example.org, 1 user online, 3 backends, \

@@ -10,6 +10,7 @@ use std::os::unix::ffi::OsStrExt;
 use std::os::unix::net::{SocketAddr, UnixDatagram};
 use std::time::Duration;
 
+use nix::time::{ClockId, clock_gettime};
 use sd_notify::NotifyState;
 use tokio::time::Instant;
 
@@ -60,6 +61,15 @@ impl Notifier {
     /// The transport works: `READY=1`.
     pub fn ready(&self) {
         self.send(&NotifyState::Ready);
+    }
+
+    /// The transport begins to read its file again: `RELOADING=1`. [`Notifier::ready`] says when it is done.
+    pub fn reloading(&self) {
+        // systemd.service(5), Type=notify-reload: the time tells which reload it is.
+        let time = clock_gettime(ClockId::CLOCK_MONOTONIC).map_or(Duration::ZERO, Duration::from);
+        let time = i128::try_from(time.as_micros()).unwrap_or_default();
+        self.send(&NotifyState::Reloading);
+        self.send(&NotifyState::MonotonicUsec(time));
     }
 
     /// The transport begins to end: `STOPPING=1`.

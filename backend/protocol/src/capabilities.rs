@@ -13,6 +13,8 @@ use serde::{Deserialize, Serialize};
 pub mod extension {
     /// Every message that carries a `serial` is answered with one RESULT.
     pub const ACK: &str = "ack";
+    /// The backend deletes what it keeps of a user when ERASE says so.
+    pub const ERASE: &str = "erase";
     /// The backend tells by PROBLEM why it cannot work.
     pub const PROBLEM: &str = "problem";
 }

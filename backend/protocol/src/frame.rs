@@ -179,6 +179,8 @@ frames! {
         Extensions(Extensions) = 200 "EXTENSIONS",
         Result(MessageResult) = 201 "RESULT",
         Problem(Problem) = 202 "PROBLEM",
+        /// Delete all that is kept of this user, who is logged out.
+        Erase(Logout) = 203 "ERASE",
     }
     signals {
         /// Are you there? The daemon's first words, then every 20 seconds.

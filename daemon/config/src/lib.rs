@@ -84,6 +84,24 @@ impl Config {
     pub fn changes<'a>(&'a self, other: &'a Self) -> impl Iterator<Item = &'static OptionInfo> + 'a {
         OPTIONS.iter().filter(|option| !(option.same)(self, other))
     }
+
+    /// This configuration with those options of `new` that may change while the transport runs; also gives the names
+    /// of those that differ and need a restart.
+    #[must_use]
+    pub fn reloaded(&self, new: &Self) -> (Self, Vec<&'static str>) {
+        let mut reloaded = self.clone();
+        let mut waiting = Vec::new();
+        for option in self.changes(new) {
+            match option.change {
+                Change::Reload => (option.copy)(&mut reloaded, new),
+                Change::Restart => waiting.push(option.name),
+            }
+        }
+        if self.purple != new.purple {
+            waiting.push("purple.*");
+        }
+        (reloaded, waiting)
+    }
 }
 
 /// Reads a file and checks it together with the files that it names.

@@ -35,6 +35,8 @@ pub struct OptionInfo {
     pub(crate) set: fn(&mut Config, &str) -> Result<(), String>,
     /// Whether the field has the same value in both.
     pub(crate) same: fn(&Config, &Config) -> bool,
+    /// Gives the field of the first the value that the second has.
+    pub(crate) copy: fn(&mut Config, &Config),
 }
 
 impl OptionInfo {
@@ -190,6 +192,7 @@ macro_rules! options {
                 untyped: options!(@untyped $($untyped)?),
                 set: |config, text| config.$part.$field.put(text, options!(@kind $Type $(, $min, $max)?)),
                 same: |one, other| one.$part.$field == other.$part.$field,
+                copy: |one, other| one.$part.$field.clone_from(&other.$part.$field),
             },
         )+)+];
 

@@ -66,13 +66,21 @@ const COMMANDS: [(Command, &str, &str); 8] = [
         "http://jabber.org/protocol/admin#get-registered-users-num",
         "Get Number of Registered Users",
     ),
-    (Command::OnlineNumber, "http://jabber.org/protocol/admin#get-online-users-num", "Get Number of Online Users"),
+    (
+        Command::OnlineNumber,
+        "http://jabber.org/protocol/admin#get-online-users-num",
+        "Get Number of Online Users",
+    ),
     (
         Command::RegisteredList,
         "http://jabber.org/protocol/admin#get-registered-users-list",
         "Get List of Registered Users",
     ),
-    (Command::OnlineList, "http://jabber.org/protocol/admin#get-online-users-list", "Get List of Online Users"),
+    (
+        Command::OnlineList,
+        "http://jabber.org/protocol/admin#get-online-users-list",
+        "Get List of Online Users",
+    ),
 ];
 
 impl Command {
@@ -199,7 +207,7 @@ impl Context {
     }
 
     /// Sends a form and remembers to whom.
-    fn ask_by_form(&mut self, from: &Jid, iq: &Element, session: String, form: Form) {
+    fn ask_by_form(&mut self, from: &Jid, iq: &Element, session: &str, form: Form) {
         let node = node_of(iq);
         let open = &mut self.commands.open;
         let mut own: Vec<(Time, String)> = open
@@ -214,12 +222,17 @@ impl Context {
             open.remove(oldest);
         }
         if open.len() >= ALL {
-            self.refuse(iq, ErrorType::Wait, Condition::ResourceConstraint, "Too many commands are under way");
+            self.refuse(
+                iq,
+                ErrorType::Wait,
+                Condition::ResourceConstraint,
+                "Too many commands are under way",
+            );
             return;
         }
-        open.insert(session.clone(), Execution { who: from.clone(), node, since: self.now });
+        open.insert(session.to_owned(), Execution { who: from.clone(), node, since: self.now });
         self.timers.set_once(Timer::Commands, self.now.after(PATIENCE));
-        self.respond(iq, &session, Status::Executing, Some(form), None);
+        self.respond(iq, session, Status::Executing, Some(form), None);
     }
 
     fn respond(
@@ -270,7 +283,7 @@ impl User {
         match step.form {
             None => {
                 let form = self.settings_form(cx);
-                cx.ask_by_form(&from, iq, step.session, form);
+                cx.ask_by_form(&from, iq, &step.session, form);
             }
             Some(form) => self.settings_filled_in(cx, iq, &step.session, &form),
         }
@@ -289,7 +302,8 @@ impl User {
             cx.refuse_command(iq, Fault::BadPayload, "A setting is neither on nor off");
             return;
         }
-        let values: Vec<(&str, bool)> = names().filter_map(|name| Some((name, form.boolean(name)?))).collect();
+        let values: Vec<(&str, bool)> =
+            names().filter_map(|name| Some((name, form.boolean(name)?))).collect();
         for (name, value) in values {
             if value != self.setting(cx, name) {
                 self.set_setting(cx, name, BOOLEAN, String::from(if value { "1" } else { "0" }));
@@ -311,7 +325,9 @@ impl Gateway {
                 self.cx.refuse(iq, ErrorType::Cancel, Condition::NotAllowed, "");
             }
             (Err(fault), _) => self.cx.refuse_command(iq, fault, "There is no such action"),
-            (Ok(_), None) => self.cx.refuse(iq, ErrorType::Cancel, Condition::ItemNotFound, "There is no such command"),
+            (Ok(_), None) => {
+                self.cx.refuse(iq, ErrorType::Cancel, Condition::ItemNotFound, "There is no such command");
+            }
             (Ok(_), Some(Command::Settings)) => return false,
             (Ok(_), Some(_)) if !self.cx.is_admin(&from.to_bare()) => {
                 let text = "Only administrators of the gateway may do this";
@@ -331,17 +347,19 @@ impl Gateway {
         match (command, form) {
             (Command::RegisteredNumber, _) => {
                 let number = self.cx.registered.to_string();
-                let form = result_form().field(Field::new(FieldType::TextSingle, "registeredusersnum").value(number));
+                let form = result_form()
+                    .field(Field::new(FieldType::TextSingle, "registeredusersnum").value(number));
                 self.cx.complete(iq, &session, Some(form), None);
             }
             (Command::OnlineNumber, _) => {
                 let number = self.status().online.to_string();
-                let form = result_form().field(Field::new(FieldType::TextSingle, "onlineusersnum").value(number));
+                let form =
+                    result_form().field(Field::new(FieldType::TextSingle, "onlineusersnum").value(number));
                 self.cx.complete(iq, &session, Some(form), None);
             }
             (command, None) => {
                 let form = question(command);
-                self.cx.ask_by_form(from, iq, session, form);
+                self.cx.ask_by_form(from, iq, &session, form);
             }
             (command, Some(form)) => {
                 let requests = match requests(command, &form) {
@@ -372,9 +390,9 @@ impl Gateway {
                         Command::OnlineList => "onlineuserjids",
                         _ => "registereduserjids",
                     };
-                    let listed = lines.iter().filter(|line| {
-                        job.command != Command::OnlineList || line.state == State::Online
-                    });
+                    let listed = lines
+                        .iter()
+                        .filter(|line| job.command != Command::OnlineList || line.state == State::Online);
                     let field = Field {
                         values: listed.take(job.longest).map(|line| line.jid.to_string()).collect(),
                         ..Field::new(FieldType::JidMulti, field)
@@ -413,7 +431,11 @@ fn question(command: Command) -> Form {
             .title("Register a user with the transport")
             .field(Field::new(FieldType::JidSingle, "accountjid").label("XMPP address").required())
             // Ours: XEP-0133 knows of no second account.
-            .field(Field::new(FieldType::TextSingle, "legacy_name").label("Name on the other network").required())
+            .field(
+                Field::new(FieldType::TextSingle, "legacy_name")
+                    .label("Name on the other network")
+                    .required(),
+            )
             .field(Field::new(FieldType::TextPrivate, "password").label("Password on the other network"))
             .field(Field::new(FieldType::TextPrivate, "password-verify").label("The same password again")),
         Command::DeleteUser => form
@@ -424,9 +446,8 @@ fn question(command: Command) -> Form {
             .field(Field::new(FieldType::JidMulti, "accountjids").label("XMPP addresses").required()),
         Command::RegisteredList | Command::OnlineList => {
             let field = Field::new(FieldType::ListSingle, "max_items").label("Longest list").value("25");
-            form.title("List users").field(LENGTHS.iter().fold(field, |field, length| {
-                field.option(None, *length)
-            }))
+            form.title("List users")
+                .field(LENGTHS.iter().fold(field, |field, length| field.option(None, *length)))
         }
         Command::Settings | Command::RegisteredNumber | Command::OnlineNumber => form,
     }

@@ -367,7 +367,8 @@ impl Gateway {
         match &mut user.early {
             Some(early) if early.len() < EARLY => early.push_back(Early::Admin(asker, request)),
             Some(_) => {
-                self.cx.answer(asker, Err(Refusal::Failed("Too many requests wait for this user".to_owned())));
+                self.cx
+                    .answer(asker, Err(Refusal::Failed("Too many requests wait for this user".to_owned())));
             }
             None => user.admin(&mut self.cx, asker, request),
         }
@@ -376,7 +377,8 @@ impl Gateway {
     /// Storage knows who is registered.
     pub(super) fn users_listed(&mut self, asker: Asker, stored: Vec<(BareJid, String)>) {
         if u32::try_from(stored.len()).is_ok_and(|len| len >= LONGEST_LIST) {
-            let text = format!("There are {LONGEST_LIST} users or more, too many for a list; ask for those online");
+            let text =
+                format!("There are {LONGEST_LIST} users or more, too many for a list; ask for those online");
             self.cx.answer(asker, Err(Refusal::Failed(text)));
             return;
         }
@@ -502,7 +504,9 @@ impl User {
         info!(user = %self.jid, "an administrator has the user logged in");
         self.log_in_now(cx);
         match self.session.state() {
-            State::Offline => Err(Refusal::Failed("The user may not log in, by his settings or by service.vip_only".to_owned())),
+            State::Offline => Err(Refusal::Failed(
+                "The user may not log in, by his settings or by service.vip_only".to_owned(),
+            )),
             _ => Ok(Answer::Done),
         }
     }

@@ -7,7 +7,7 @@ use std::path::Path;
 use std::rc::Rc;
 
 use spectrum2_backend_protocol::{ConversationMessage, Frame};
-use spectrum2_config::{Config, NoSecrets, Overrides};
+use spectrum2_config::{NoSecrets, Overrides};
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
 
@@ -93,6 +93,10 @@ impl Core for Relay {
     fn status(&self) -> Status {
         Status { online: 2, backends: 1, ..Status::default() }
     }
+
+    fn counters(&self) -> Counters {
+        Counters::default()
+    }
 }
 
 /// A daemon with everything around it.
@@ -130,6 +134,8 @@ impl World {
             xmpp: settings,
             backends: BackendSource::Socket(launcher.path.clone()),
             storage: storage(),
+            bus: None,
+            read_again: Box::new(|| Err("irc.cfg:3: service.port: This is no number.".to_owned())),
             on_ready: Box::new({
                 let ready = Rc::clone(&ready);
                 move || ready.set(true)

@@ -81,6 +81,10 @@ pub enum Request {
     OnlineUsers,
     /// JIDs of all registered users. Answer: [`Answer::Jids`].
     AllUsers,
+    /// JIDs and legacy names of the registered users, but no more than so many. Answer: [`Answer::Users`].
+    ListUsers(u32),
+    /// How many users are registered. Answer: [`Answer::Count`].
+    CountUsers,
     /// Whether another user than this one has this legacy name. Answer: [`Answer::Taken`].
     LegacyNameTaken(String, BareJid),
 }
@@ -96,6 +100,10 @@ pub enum Answer {
     Done,
     /// A list of JIDs; rows whose `jid` is not a JID are left out (and logged).
     Jids(Vec<BareJid>),
+    /// JIDs with legacy names; rows whose `jid` is not a JID are left out (and logged).
+    Users(Vec<(BareJid, String)>),
+    /// A number.
+    Count(u64),
     /// Whether the name is taken.
     Taken(bool),
 }

@@ -128,6 +128,12 @@ impl Sqlite {
             }
             Request::OnlineUsers => self.read_jids(|sql| &sql.online_users).map(Answer::Jids),
             Request::AllUsers => self.read_jids(|sql| &sql.all_users).map(Answer::Jids),
+            Request::ListUsers(limit) => self.list_users(*limit).map(Answer::Users),
+            Request::CountUsers => {
+                let mut statement = self.connection.prepare_cached(&self.sql.count_users)?;
+                let count: i64 = statement.query_row([], |row| row.get(0))?;
+                Ok(Answer::Count(count.try_into().unwrap_or(0)))
+            }
             Request::LegacyNameTaken(name, jid) => {
                 let mut statement = self.connection.prepare_cached(&self.sql.name_taken)?;
                 statement.query_row(params![name, jid.as_str()], |row| row.get(0)).map(Answer::Taken)
@@ -241,16 +247,25 @@ impl Sqlite {
             let rows = statement.query_map([], |row| Ok((row.get(0)?, text(row, 1)?)))?;
             rows.collect::<rusqlite::Result<_>>()?
         };
-        let mut jids = Vec::with_capacity(rows.len());
-        for (id, jid) in rows {
-            match BareJid::new(&jid) {
-                Ok(jid) => jids.push(jid),
-                Err(error) => {
-                    self.complain("users.jid", id, &format!("is not a JID ({error}); the row is skipped"));
-                }
-            }
-        }
-        Ok(jids)
+        Ok(rows.into_iter().filter_map(|(id, jid)| self.jid(id, &jid)).collect())
+    }
+
+    fn list_users(&mut self, limit: u32) -> rusqlite::Result<Vec<(BareJid, String)>> {
+        let rows: Vec<(i64, String, String)> = {
+            let mut statement = self.connection.prepare_cached(&self.sql.list_users)?;
+            let rows = statement.query_map([limit], |row| Ok((row.get(0)?, text(row, 1)?, text(row, 2)?)))?;
+            rows.collect::<rusqlite::Result<_>>()?
+        };
+        Ok(rows.into_iter().filter_map(|(id, jid, name)| Some((self.jid(id, &jid)?, name))).collect())
+    }
+
+    /// The JID in a row of `users`.
+    fn jid(&mut self, row: i64, jid: &str) -> Option<BareJid> {
+        BareJid::new(jid)
+            .map_err(|error| {
+                self.complain("users.jid", row, &format!("is not a JID ({error}); the row is skipped"));
+            })
+            .ok()
     }
 
     fn run(&self, statement: &str, parameters: impl rusqlite::Params) -> rusqlite::Result<usize> {
@@ -292,6 +307,8 @@ struct Statements {
     save_setting: String,
     online_users: String,
     all_users: String,
+    list_users: String,
+    count_users: String,
     name_taken: String,
     remove_user: [String; 4],
     remove_contact: [String; 2],
@@ -344,6 +361,8 @@ impl Statements {
             ),
             online_users: format!("SELECT id, jid FROM {p}users WHERE online <> 0 ORDER BY id"),
             all_users: format!("SELECT id, jid FROM {p}users ORDER BY id"),
+            list_users: format!("SELECT id, jid, uin FROM {p}users ORDER BY id LIMIT ?1"),
+            count_users: format!("SELECT count(*) FROM {p}users"),
             name_taken: format!("SELECT EXISTS (SELECT 1 FROM {p}users WHERE uin = ?1 AND jid <> ?2)"),
             remove_user: [
                 format!("DELETE FROM {p}buddies_settings WHERE user_id = ?1"),
@@ -379,6 +398,8 @@ impl Statements {
             &self.save_setting,
             &self.online_users,
             &self.all_users,
+            &self.list_users,
+            &self.count_users,
             &self.name_taken,
         ]
         .into_iter()
@@ -392,7 +413,12 @@ impl Statements {
 fn is_write(request: &Request) -> bool {
     !matches!(
         request,
-        Request::LoadUser(_) | Request::OnlineUsers | Request::AllUsers | Request::LegacyNameTaken(..)
+        Request::LoadUser(_)
+            | Request::OnlineUsers
+            | Request::AllUsers
+            | Request::ListUsers(_)
+            | Request::CountUsers
+            | Request::LegacyNameTaken(..)
     )
 }
 
@@ -770,6 +796,19 @@ mod tests {
         assert_eq!(taken("romeo", "juliet@example.org"), Ok(Answer::Taken(true)));
         assert_eq!(taken("romeo", "romeo@example.org"), Ok(Answer::Taken(false)));
         assert_eq!(taken("Romeo", "juliet@example.org"), Ok(Answer::Taken(false)));
+    }
+
+    #[test]
+    fn users_are_counted_and_listed_up_to_a_limit() {
+        let mut database = Sqlite::in_memory().unwrap();
+        database.save("romeo@example.org", "montague");
+        database.save("juliet@example.org", "capulet");
+        assert_eq!(database.one(Request::CountUsers), Ok(Answer::Count(2)));
+        let line = |jid: &str, name: &str| (BareJid::new(jid).unwrap(), name.to_owned());
+        let romeo = line("romeo@example.org", "montague");
+        let juliet = line("juliet@example.org", "capulet");
+        assert_eq!(database.one(Request::ListUsers(1)), Ok(Answer::Users(vec![romeo.clone()])));
+        assert_eq!(database.one(Request::ListUsers(9)), Ok(Answer::Users(vec![romeo, juliet])));
     }
 
     #[test]

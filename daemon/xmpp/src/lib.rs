@@ -20,6 +20,7 @@ pub mod roster;
 pub mod stanza;
 pub mod xep_0004;
 pub mod xep_0030;
+pub mod xep_0050;
 pub mod xep_0054;
 pub mod xep_0066;
 pub mod xep_0071;

@@ -60,6 +60,8 @@ pub const VERSION: &str = "jabber:iq:version";
 pub const GATEWAY: &str = "jabber:iq:gateway";
 /// XEP-0115: Entity Capabilities.
 pub const CAPS: &str = "http://jabber.org/protocol/caps";
+/// XEP-0133: Service Administration: the prefix of its commands, and the type of its forms.
+pub const ADMIN: &str = "http://jabber.org/protocol/admin";
 /// XEP-0144: Roster Item Exchange.
 pub const ROSTERX: &str = "http://jabber.org/protocol/rosterx";
 /// XEP-0153: vCard-Based Avatars.

@@ -71,13 +71,22 @@ const fn command(
 
 /// All names, sorted.
 static WORDS: [Word; 21] = [
-    command("args", "General", "Arguments of a command", "Command's arguments", &[
-        Argument { name: "command", label: "Command", example: "register", kind: "string" },
-    ]),
-    variable("average_memory_per_user", "Memory", "Memory in KB that backends took for each user", |gateway| {
-        gateway.average_memory().to_string()
+    command(
+        "args",
+        "General",
+        "Arguments of a command",
+        "Command's arguments",
+        &[Argument { name: "command", label: "Command", example: "register", kind: "string" }],
+    ),
+    variable(
+        "average_memory_per_user",
+        "Memory",
+        "Memory in KB that backends took for each user",
+        |gateway| gateway.average_memory().to_string(),
+    ),
+    variable("backends_count", "Backends", "Backends that are connected", |gateway| {
+        gateway.open_backends().to_string()
     }),
-    variable("backends_count", "Backends", "Backends that are connected", |gateway| gateway.open_backends().to_string()),
     command("commands", "General", "All commands, for programs", "Available commands", &[]),
     variable("crashed_backends", "Backends", "Process ids of backends that crashed", |gateway| {
         gateway.cx.crashed.iter().fold(String::new(), |text, pid| text + &pid.to_string() + "\n")
@@ -85,9 +94,13 @@ static WORDS: [Word; 21] = [
     variable("crashed_backends_count", "Backends", "Backends that crashed", |gateway| {
         gateway.cx.counters.crashed_backends.to_string()
     }),
-    command("has_online_user", "Users", "Whether a user is online: 1 or 0", "Has online user", &[
-        Argument { name: "username", label: "Username", example: "user@domain.tld", kind: "string" },
-    ]),
+    command(
+        "has_online_user",
+        "Users",
+        "Whether a user is online: 1 or 0",
+        "Has online user",
+        &[Argument { name: "username", label: "Username", example: "user@domain.tld", kind: "string" }],
+    ),
     command("help", "General", "This text", "Help", &[]),
     variable("messages_from_xmpp", "Messages", "Messages that XMPP users sent", |gateway| {
         gateway.cx.counters.from_xmpp.to_string()
@@ -96,7 +109,9 @@ static WORDS: [Word; 21] = [
         gateway.cx.counters.to_xmpp.to_string()
     }),
     command("online_users", "Users", "Users who are online", "Online users", &[]),
-    variable("online_users_count", "Users", "How many users are online", |gateway| gateway.status().online.to_string()),
+    variable("online_users_count", "Users", "How many users are online", |gateway| {
+        gateway.status().online.to_string()
+    }),
     Word {
         name: "register",
         category: "Users",
@@ -107,8 +122,18 @@ static WORDS: [Word; 21] = [
             user_context: false,
             arguments: &[
                 Argument { name: "username", label: "Jabber ID", example: "", kind: "string" },
-                Argument { name: "legacy_username", label: "3rd-party network username", example: "", kind: "string" },
-                Argument { name: "legacy_password", label: "3rd-party network password", example: "", kind: "password" },
+                Argument {
+                    name: "legacy_username",
+                    label: "3rd-party network username",
+                    example: "",
+                    kind: "string",
+                },
+                Argument {
+                    name: "legacy_password",
+                    label: "3rd-party network password",
+                    example: "",
+                    kind: "password",
+                },
             ],
         },
     },

@@ -26,8 +26,10 @@ impl Stage {
     fn fill_in(&mut self, from: &str, node: &str, fields: &[(&str, &str)]) -> Element {
         let form = self.execute(from, node, "", "");
         let session = command(&form).attr("sessionid").expect("a session").to_owned();
-        let fields: String =
-            fields.iter().map(|(var, value)| format!("<field var='{var}'><value>{value}</value></field>")).collect();
+        let fields: String = fields
+            .iter()
+            .map(|(var, value)| format!("<field var='{var}'><value>{value}</value></field>"))
+            .collect();
         let content = format!("<x xmlns='{}' type='submit'>{fields}</x>", ns::DATA);
         self.execute(from, node, &format!("sessionid='{session}' action='complete'"), &content)
     }
@@ -81,9 +83,13 @@ fn everybody_sees_what_he_may_do() {
         stage.stanza(iq("i"))
     };
     let settings = info(ROMEO, "settings");
-    let identity = settings.find("query", ns::DISCO_INFO).and_then(|q| q.elements().next()).expect("an identity");
+    let identity =
+        settings.find("query", ns::DISCO_INFO).and_then(|q| q.elements().next()).expect("an identity");
     // Quirk 5.
-    assert_eq!((identity.attr("type"), identity.attr("name")), (Some("command-node"), Some("Transport settings")));
+    assert_eq!(
+        (identity.attr("type"), identity.attr("name")),
+        (Some("command-node"), Some("Transport settings"))
+    );
     assert_eq!(condition(&info(ROMEO, "http://jabber.org/protocol/admin#add-user")), Some("forbidden"));
     let list = info(ROMEO, ns::COMMANDS);
     let identity = list.find("query", ns::DISCO_INFO).and_then(|q| q.elements().next()).expect("an identity");
@@ -117,7 +123,9 @@ fn a_setting_is_on_or_off() {
     stage.romeo_online();
     let refused = stage.fill_in(ROMEO, "settings", &[("stay_connected", "maybe")]);
     assert_eq!(condition(&refused), Some("bad-request"));
-    assert!(refused.find_same("error").is_some_and(|error| error.find("bad-payload", ns::COMMANDS).is_some()));
+    assert!(
+        refused.find_same("error").is_some_and(|error| error.find("bad-payload", ns::COMMANDS).is_some())
+    );
 }
 
 #[test]
@@ -188,7 +196,8 @@ fn an_admin_counts_and_lists() {
     assert_eq!(form(&registered).value("registeredusersnum"), Some("1"));
     let online = stage.execute(ESCALUS, &format!("{PREFIX}get-online-users-num"), "", "");
     assert_eq!(form(&online).value("onlineusersnum"), Some("0"));
-    let list = stage.fill_in(ESCALUS, &format!("{PREFIX}get-registered-users-list"), &[("max_items", "none")]);
+    let list =
+        stage.fill_in(ESCALUS, &format!("{PREFIX}get-registered-users-list"), &[("max_items", "none")]);
     let field = form(&list).fields.into_iter().find(|f| f.var == "registereduserjids").expect("the list");
     assert_eq!(field.values, ["juliet@example.org", "romeo@example.org"]);
     let list = stage.fill_in(ESCALUS, &format!("{PREFIX}get-registered-users-list"), &[("max_items", "1")]);
@@ -227,7 +236,8 @@ fn an_admin_adds_and_deletes() {
 fn an_admin_ends_a_session() {
     let mut stage = verona();
     stage.romeo_online();
-    let done = stage.fill_in(ESCALUS, &format!("{PREFIX}end-user-session"), &[("accountjids", "romeo@example.org")]);
+    let done =
+        stage.fill_in(ESCALUS, &format!("{PREFIX}end-user-session"), &[("accountjids", "romeo@example.org")]);
     assert_eq!(note(&done), "Done.");
     stage.frame(|frame| matches!(frame, Frame::Logout(_)).then_some(()));
 }

@@ -45,7 +45,10 @@ fn all_users_are_listed_and_on_request_only_those_who_are_there() {
     stage.wait(90);
     let Ok(Answer::Users(all)) = stage.wish(Wish::ListUsers { online: false }) else { panic!("no list") };
     let all: Vec<_> = all.iter().map(|u| (u.jid.as_str(), u.legacy_name.as_str(), u.state)).collect();
-    assert_eq!(all, [("juliet@example.org", "capulet", State::Offline), ("romeo@example.org", "romeo", State::Online)]);
+    assert_eq!(
+        all,
+        [("juliet@example.org", "capulet", State::Offline), ("romeo@example.org", "romeo", State::Online)]
+    );
     let Ok(Answer::Users(online)) = stage.wish(Wish::ListUsers { online: true }) else { panic!("no list") };
     assert_eq!(online.len(), 1);
     assert_eq!(online[0].since, Some(Time(1_000)));
@@ -105,7 +108,10 @@ fn an_admin_logs_a_user_out_and_in() {
     assert_eq!(stage.wish(Wish::LogInUser(jid("romeo"))), Ok(Answer::Done));
     stage.login_of("romeo@example.org");
     stage.registered("juliet@example.org", "capulet");
-    assert!(matches!(stage.wish(Wish::LogInUser(jid("juliet"))), Err(Refusal::Failed(_))), "no client is there");
+    assert!(
+        matches!(stage.wish(Wish::LogInUser(jid("juliet"))), Err(Refusal::Failed(_))),
+        "no client is there"
+    );
 }
 
 #[test]
@@ -165,7 +171,8 @@ fn a_backend_that_cannot_erase_is_not_passed_over_in_silence() {
 fn backends_are_listed_and_their_death_is_told() {
     let mut stage = Stage::new();
     let link = stage.romeo_online();
-    let stats = spectrum2_backend_protocol::Stats { res: 9_000, init_res: 8_000, shared: 7_000, id: "4711".into() };
+    let stats =
+        spectrum2_backend_protocol::Stats { res: 9_000, init_res: 8_000, shared: 7_000, id: "4711".into() };
     stage.network(link, Frame::Stats(stats));
     let Ok(Answer::Backends(backends)) = stage.wish(Wish::ListBackends) else { panic!("no list") };
     let romeos = backends.iter().find(|backend| backend.link == link).expect("his backend");
@@ -195,7 +202,8 @@ fn what_munin_reads() {
     );
     assert_eq!(stage.command("messages_from_xmpp"), "1");
     assert_eq!(stage.command("messages_to_xmpp"), "0");
-    let stats = spectrum2_backend_protocol::Stats { res: 9_000, init_res: 8_000, shared: 7_000, id: "4711".into() };
+    let stats =
+        spectrum2_backend_protocol::Stats { res: 9_000, init_res: 8_000, shared: 7_000, id: "4711".into() };
     stage.network(link, Frame::Stats(stats));
     assert_eq!(stage.command("res_memory"), "18000", "9000 of the daemon, 9000 of the backend");
     assert_eq!(stage.command("shr_memory"), "11000");
@@ -216,7 +224,11 @@ fn commands_in_words() {
     assert_eq!(stage.database[&jid("juliet")].registration.legacy_name, "capulet");
     assert_eq!(stage.command("register juliet@example.org x y"), "Error: User is already registered");
     assert_eq!(stage.command("unregister juliet@example.org"), "User 'juliet@example.org' unregistered.");
-    assert!(stage.command("unregister juliet@example.org").starts_with("Error: juliet@example.org is not registered"));
+    assert!(
+        stage
+            .command("unregister juliet@example.org")
+            .starts_with("Error: juliet@example.org is not registered")
+    );
 }
 
 #[test]
@@ -303,7 +315,9 @@ fn a_reload_changes_what_can_change_and_names_the_rest() {
     stage.says(&format!("<presence from='{ROMEO}' to='{GATEWAY}'/>"));
     stage.stanza(|stanza| stanza.child_text("body", ns::CLIENT).as_deref() == Some("No."));
     stage.stanzas.clear();
-    stage.says("<message from='escalus@verona.example/palace' to='irc.example.org'><body>status</body></message>");
+    stage.says(
+        "<message from='escalus@verona.example/palace' to='irc.example.org'><body>status</body></message>",
+    );
     assert_eq!(condition(&stage.only_stanza()), Some("service-unavailable"), "he is no admin any more");
 }
 
@@ -341,7 +355,9 @@ fn requests_about_a_user_who_is_being_read_wait_for_the_database() {
     }
     let refused = |action: &&Action| matches!(action, Action::Admin(_, Err(Refusal::Failed(_))));
     assert_eq!(actions.iter().filter(refused).count(), 10, "fifty may wait");
-    let Some(Action::Store(token, _)) = actions.into_iter().find(|action| matches!(action, Action::Store(..))) else {
+    let Some(Action::Store(token, _)) =
+        actions.into_iter().find(|action| matches!(action, Action::Store(..)))
+    else {
         panic!("storage was not asked");
     };
     let juliet = stage.database[&jid("juliet")].clone();

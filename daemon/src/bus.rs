@@ -1,0 +1,246 @@
+//! The transport on the system bus: `im.spectrum.Transport1.LABEL`, one name for each running transport, as media
+//! players have (MPRIS).
+//!
+//! Guarantees: the loop never waits for the bus, and nobody on the bus is answered but from what the loop says; what the
+//! loop hands over is bounded, and what does not fit is left out; without a bus the daemon works as well, and takes its
+//! name as soon as there is one.
+
+mod interface;
+pub mod name;
+mod polkit;
+
+use std::collections::HashMap;
+use std::time::Duration;
+
+use tokio::sync::{mpsc, oneshot, watch};
+use tokio::time::Instant;
+use tracing::{debug, info, warn};
+use zbus::names::InterfaceName;
+use zbus::{Connection, Variant, connection, fdo};
+
+pub use interface::{Error, microseconds};
+
+use crate::gateway::Counters;
+use crate::gateway::admin::{Notice, Outcome, Request};
+use interface::Transport;
+
+/// Requests that the loop has not taken yet.
+const QUESTIONS: usize = 64;
+/// Signals that the bus has not taken yet.
+const NOTICES: usize = 1024;
+/// Least time between two snapshots.
+const SPACING: Duration = Duration::from_secs(1);
+/// Until the bus is tried again.
+const PAUSE: Duration = Duration::from_secs(15);
+
+/// What never changes while the transport runs.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct About {
+    /// Name of the instance, which is the stem of its file; the JID if that is no name.
+    pub name: String,
+    /// JID of the transport.
+    pub jid: String,
+    /// `service.protocol`.
+    pub protocol: String,
+    /// `gateway` or `server`.
+    pub mode: &'static str,
+    /// The transport file.
+    pub config_file: String,
+}
+
+/// What may change; as it is at a moment.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Snapshot {
+    /// `connecting`, `connected` or `waiting`.
+    pub xmpp_state: &'static str,
+    /// Since when, in microseconds since 1970.
+    pub xmpp_since: u64,
+    /// Why the XMPP server was last lost or not reached; empty while connected.
+    pub xmpp_error: String,
+    /// The line that `systemctl status` shows.
+    pub status: String,
+    /// What keeps the transport from working as it should; empty if nothing does.
+    pub last_error: String,
+    /// Users that are logged in on the legacy network.
+    pub online_users: u32,
+    /// Users that are registered.
+    pub registered_users: u32,
+    /// Backend processes that serve users.
+    pub backends: u32,
+    /// Running totals.
+    pub counters: Counters,
+}
+
+/// A request from the bus, whose sender may make it.
+#[derive(Debug)]
+pub struct Question {
+    /// What is wanted.
+    pub request: Request,
+    /// Takes the outcome. Dropped, it means that there will be none.
+    pub reply: oneshot::Sender<Outcome>,
+}
+
+/// The loop's end of the bus.
+#[derive(Debug)]
+pub struct Bus {
+    questions: mpsc::Receiver<Question>,
+    notices: mpsc::Sender<Notice>,
+    snapshot: watch::Sender<Snapshot>,
+    free_at: Option<Instant>,
+    stale: bool,
+    /// Nobody takes anything.
+    absent: bool,
+}
+
+impl Bus {
+    /// The system bus, or the one named by `DBUS_SYSTEM_BUS_ADDRESS`. The connection is made, and made again, behind the
+    /// scenes. `None` is no bus at all.
+    #[must_use]
+    pub fn start(about: Option<About>) -> Self {
+        let (ask, questions) = mpsc::channel(QUESTIONS);
+        let (notices, notices_end) = mpsc::channel(NOTICES);
+        let (snapshot, snapshot_end) = watch::channel(Snapshot::default());
+        let absent = about.is_none();
+        if let Some(about) = about {
+            tokio::task::spawn_local(serve(about, ask, notices_end, snapshot_end));
+        }
+        Self { questions, notices, snapshot, free_at: None, stale: false, absent }
+    }
+
+    /// The next request. Cancelling loses nothing; without a bus there is none, ever.
+    pub async fn question(&mut self) -> Question {
+        match self.questions.recv().await {
+            Some(question) => question,
+            None => std::future::pending().await,
+        }
+    }
+
+    /// Shows how things stand, or holds it back until [`Bus::due`] if something was just shown. `snapshot` is made only
+    /// when it can be shown.
+    pub fn show(&mut self, now: Instant, snapshot: impl FnOnce() -> Snapshot) {
+        if self.absent {
+            return;
+        }
+        self.stale = self.free_at.is_some_and(|free_at| now < free_at);
+        if !self.stale {
+            self.free_at = Some(now + SPACING);
+            let new = snapshot();
+            self.snapshot.send_if_modified(|old| {
+                let changed = *old != new;
+                *old = new;
+                changed
+            });
+        }
+    }
+
+    /// When to call [`Bus::show`] again, if something was held back.
+    #[must_use]
+    pub fn due(&self) -> Option<Instant> {
+        self.free_at.filter(|_| self.stale)
+    }
+
+    /// Tells those who listen.
+    pub fn tell(&self, notice: Notice) {
+        if !self.absent && self.notices.try_send(notice).is_err() {
+            debug!("A signal is left out: the bus takes them too slowly.");
+        }
+    }
+}
+
+/// Keeps the transport on the bus for as long as the loop lives.
+async fn serve(
+    about: About,
+    questions: mpsc::Sender<Question>,
+    mut notices: mpsc::Receiver<Notice>,
+    mut snapshot: watch::Receiver<Snapshot>,
+) {
+    let Some(name) = name::of(&about.name) else {
+        warn!("The transport is not on the bus: {} is too long for a bus name.", about.name);
+        return;
+    };
+    let mut complained = false;
+    loop {
+        let transport =
+            Transport { about: about.clone(), snapshot: snapshot.clone(), questions: questions.clone() };
+        match connect(&name, transport).await {
+            Ok(connection) => {
+                info!("On the bus as {name}.");
+                complained = false;
+                match watch(&connection, &mut notices, &mut snapshot).await {
+                    Ok(()) => return,
+                    Err(error) => info!("The bus is gone: {error}. Waiting for another."),
+                }
+            }
+            Err(error) if !complained => {
+                info!("Not on the bus as {name}: {error}. The transport works without.");
+                complained = true;
+            }
+            Err(_) => {}
+        }
+        // What nobody could hear is not told later.
+        while notices.try_recv().is_ok() {}
+        tokio::time::sleep(PAUSE).await;
+    }
+}
+
+async fn connect(name: &str, transport: Transport) -> zbus::Result<Connection> {
+    connection::Builder::system().serve_at(name::PATH, transport).name(name).build().await
+}
+
+/// Passes on what the loop says until it ends or the connection does.
+async fn watch(
+    connection: &Connection,
+    notices: &mut mpsc::Receiver<Notice>,
+    snapshot: &mut watch::Receiver<Snapshot>,
+) -> zbus::Result<()> {
+    let object = connection.object_server().interface::<_, Transport>(name::PATH).await?;
+    let emitter = object.signal_emitter();
+    let mut shown = snapshot.borrow_and_update().clone();
+    loop {
+        tokio::select! {
+            changed = snapshot.changed() => {
+                if changed.is_err() {
+                    return Ok(());
+                }
+                let new = snapshot.borrow_and_update().clone();
+                let changes = changes(&shown, &new);
+                if !changes.is_empty() {
+                    let interface = InterfaceName::from_static_str(name::INTERFACE)?;
+                    fdo::Properties::properties_changed(emitter, interface, changes, (&[][..]).into()).await?;
+                }
+                shown = new;
+            }
+            notice = notices.recv() => match notice {
+                Some(Notice::UserState { jid, state, reason }) => {
+                    Transport::user_state_changed(emitter, jid.as_str(), state.as_str(), &reason).await?;
+                }
+                Some(Notice::BackendLost { pid, reason }) => {
+                    Transport::backend_lost(emitter, pid.unwrap_or(0), &reason).await?;
+                }
+                None => return Ok(()),
+            },
+            () = connection.closed() => return Err(zbus::Error::Failure("the connection was closed".to_owned())),
+        }
+    }
+}
+
+/// The properties that announce their changes and have changed.
+fn changes(old: &Snapshot, new: &Snapshot) -> HashMap<&'static str, Variant<'static>> {
+    let mut changes = HashMap::new();
+    if old.xmpp_state != new.xmpp_state {
+        changes.insert("XmppState", new.xmpp_state.into());
+    }
+    if old.xmpp_since != new.xmpp_since {
+        changes.insert("XmppSince", new.xmpp_since.into());
+    }
+    for (name, old, new) in [
+        ("XmppError", &old.xmpp_error, &new.xmpp_error),
+        ("Status", &old.status, &new.status),
+        ("LastError", &old.last_error, &new.last_error),
+    ] {
+        if old != new {
+            changes.insert(name, new.clone().into());
+        }
+    }
+    changes
+}
