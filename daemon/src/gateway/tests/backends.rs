@@ -4,7 +4,8 @@ use super::*;
 
 const LOST: &str = "connection closed";
 
-fn connected(stage: &mut Stage, link: Link, user: &str) {
+/// The network lets the user in.
+pub(super) fn connected(stage: &mut Stage, link: Link, user: &str) {
     stage.network(link, Frame::Connected(Connected { user: user.into() }));
 }
 
@@ -295,4 +296,62 @@ fn all_of_it_can_be_written_down() {
     ciborium::into_writer(&stage.gateway, &mut written).expect("the core is plain data");
     let again: Gateway = ciborium::from_reader(written.as_slice()).expect("and can be read back");
     assert_eq!(again.status(), stage.gateway.status());
+}
+
+#[test]
+fn a_launcher_that_restarts_now_and_then_locks_nobody_out() {
+    let mut stage = Stage::new();
+    let mut link = stage.romeo_online();
+    for _ in 0..2 {
+        stage.event(Event::BackendDown(link, "the launcher restarted".into()));
+        stage.wait(30);
+        link = stage.login_of("romeo@example.org").0;
+        connected(&mut stage, link, "romeo@example.org");
+        stage.wait(300);
+    }
+    assert_eq!(stage.gateway.status().online, 1);
+    assert!(!stage.stanzas.iter().any(message_from(GATEWAY)), "there is nothing to be told");
+}
+
+#[test]
+fn a_lock_out_ends_though_all_clients_left_and_came_back_meanwhile() {
+    let mut stage = Stage::new();
+    let mut link = stage.romeo_online();
+    for _ in 0..3 {
+        stage.event(Event::BackendDown(link, LOST.into()));
+        stage.wait(40);
+        link = stage.login_of("romeo@example.org").0;
+    }
+    stage.event(Event::BackendDown(link, LOST.into()));
+    stage.says(&format!("<presence from='{ROMEO}' to='{GATEWAY}' type='unavailable'/>"));
+    stage.says(&format!("<presence from='{ROMEO}' to='{GATEWAY}'/>"));
+    stage.wait(3_000);
+    assert!(!stage.frames.iter().any(|(_, f)| matches!(f, Frame::Login(_))));
+    stage.wait(1_000);
+    stage.login_of("romeo@example.org");
+}
+
+#[test]
+fn a_backend_that_has_talked_to_a_network_cannot_end_the_daemon() {
+    let mut stage = Stage::new();
+    let link = stage.romeo_online();
+    let problem =
+        spectrum2_backend_protocol::Problem { text: "The daemon must end".into(), fatal: Some(true) };
+    stage.network(link, Frame::Problem(problem));
+    assert_eq!(stage.misconfigured, None);
+    assert_eq!(
+        stage.gateway.status().problem.as_deref(),
+        Some("The daemon must end"),
+        "but the admin sees it"
+    );
+}
+
+#[test]
+fn a_backend_of_spectrum_2_is_told_to_let_go_of_a_session_that_ended() {
+    let mut stage = Stage::with("", THEIRS);
+    let link = stage.romeo_online();
+    let lost = Disconnected { user: "romeo@example.org".into(), error: 0, message: None };
+    stage.network(link, Frame::Disconnected(lost));
+    let (told, ()) = stage.frame(|frame| matches!(frame, Frame::Logout(_)).then_some(()));
+    assert_eq!(told, link);
 }

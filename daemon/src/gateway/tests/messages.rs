@@ -285,3 +285,136 @@ fn own_messages_from_elsewhere_need_the_servers_leave() {
         "it is not sent again"
     );
 }
+
+#[test]
+fn what_was_kept_survives_a_new_password() {
+    let mut stage = Stage::new();
+    stage.romeo_online();
+    to_nurse(&mut stage, "1", "<body>are you there?</body>");
+    stage.conversation();
+    stage.says(&format!(
+        "<iq type='set' id='reg' from='{ROMEO}' to='{GATEWAY}'><query xmlns='jabber:iq:register'>\
+         <username>romeo</username><password>rosaline</password></query></iq>"
+    ));
+    let (link, _) = stage.login_of("romeo@example.org");
+    stage.network(link, Frame::Connected(Connected { user: "romeo@example.org".into() }));
+    assert_eq!(stage.conversation().1.message, "are you there?");
+}
+
+#[test]
+fn a_message_without_a_word_from_the_network_goes_back_in_time() {
+    let mut stage = Stage::new();
+    stage.romeo_online();
+    to_nurse(&mut stage, "1", "<body>are you there?</body>");
+    stage.wait(86_400);
+    let back = stage.stanza(message_from("nurse@irc.example.org"));
+    assert_eq!(
+        (back.attr("id"), back.attr("type"), back.attr("to")),
+        (Some("1"), Some("error"), Some(ROMEO))
+    );
+}
+
+#[test]
+fn long_messages_are_refused_before_memory_is_full() {
+    let mut stage = Stage::new();
+    let link = stage.romeo_online();
+    let lost = Disconnected { user: "romeo@example.org".into(), error: 0, message: None };
+    stage.network(link, Frame::Disconnected(lost));
+    let body = format!("<body>{}</body>", "x".repeat(200_000));
+    for n in 0..20 {
+        to_nurse(&mut stage, &n.to_string(), &body);
+    }
+    let refused = stage.stanzas.iter().filter(|s| condition(s) == Some("resource-constraint")).count();
+    assert!((10..20).contains(&refused), "{refused}");
+}
+
+#[test]
+fn what_is_for_a_room_is_not_told_to_one_person() {
+    let mut stage = Stage::new();
+    stage.romeo_online();
+    stage.says(&format!(
+        "<message type='groupchat' id='1' from='{ROMEO}' to='#verona%irc.net@irc.example.org'><body>hi</body></message>"
+    ));
+    assert_eq!(condition(&stage.only_stanza()), Some("service-unavailable"));
+    assert!(stage.frames.is_empty(), "{:?}", stage.frames);
+}
+
+#[test]
+fn a_long_text_comes_in_parts_and_whole() {
+    let mut stage = Stage::new();
+    let link = stage.romeo_online();
+    let text = "ä".repeat(50_000);
+    stage.network(link, Frame::ConvMessage(from_nurse(&text)));
+    let parts: Vec<_> = stage.stanzas.iter().filter_map(|s| s.child_text("body", ns::CLIENT)).collect();
+    assert!(parts.len() > 1);
+    assert_eq!(parts.concat(), text);
+}
+
+#[test]
+fn no_text_makes_a_stanza_that_servers_do_not_take() {
+    let mut stage = Stage::new();
+    let link = stage.romeo_online();
+    stage.network(link, Frame::ConvMessage(from_nurse(&"x".repeat(4 << 20))));
+    let longest = stage.stanzas.iter().map(|s| s.to_xml().len()).max();
+    assert!(longest.is_some_and(|longest| longest < 64 << 10), "{longest:?}");
+}
+
+#[test]
+fn a_name_that_looks_like_a_contacts_is_not_taken_for_it() {
+    let mut stage = Stage::new();
+    let link = stage.romeo_online();
+    stage.buddy(link, "juliet", "Juliet", StatusType::Online);
+    stage.stanzas.clear();
+    // A fullwidth letter, which XMPP folds to the plain one.
+    let name = "\u{ff4a}uliet";
+    let message = ConversationMessage { buddy_name: name.into(), ..from_nurse("send me your password") };
+    stage.network(link, Frame::ConvMessage(message));
+    let told = stage.only_stanza();
+    assert_eq!(told.attr("from"), Some(GATEWAY));
+    let text = told.child_text("body", ns::CLIENT).unwrap();
+    assert!(text.contains(name) && text.contains("send me your password"), "{text}");
+}
+
+#[test]
+fn what_xml_forbids_is_left_out_wherever_a_network_says_it() {
+    let mut stage = Stage::new();
+    let link = stage.romeo_online();
+    let odd = "a\u{1}\u{b}\u{fffe}\u{0}]]>b".to_owned();
+    let buddy = |name: &str| Buddy {
+        user_name: "romeo@example.org".into(),
+        buddy_name: name.into(),
+        alias: Some(odd.clone()),
+        groups: vec![odd.clone()],
+        status: Some(StatusType::Online.into()),
+        status_message: Some(odd.clone()),
+        icon_hash: Some(odd.clone()),
+        blocked: None,
+    };
+    let attachment = spectrum2_backend_protocol::Attachment {
+        url: odd.clone(),
+        mime_type: None,
+        description: Some(odd.clone()),
+    };
+    let message = ConversationMessage {
+        xhtml: Some(format!("<b>{odd}</b>")),
+        id: Some(odd.clone()),
+        attachments: vec![attachment],
+        ..from_nurse(&odd)
+    };
+    let refused = Disconnected { user: "romeo@example.org".into(), error: 2, message: Some(odd.clone()) };
+    // The stage reads again whatever is sent.
+    for frame in [
+        Frame::BuddyChanged(buddy("nurse")),
+        Frame::AuthRequest(buddy("paris")),
+        Frame::ConvMessage(message.clone()),
+        Frame::ConvMessageAck(message.clone()),
+        Frame::Attention(message),
+        Frame::Disconnected(refused),
+    ] {
+        stage.stanzas.clear();
+        let name = frame.name();
+        stage.network(link, frame);
+        assert!(!stage.stanzas.is_empty(), "{name} is shown");
+        stage.wait(10);
+    }
+}

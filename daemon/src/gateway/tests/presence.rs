@@ -276,3 +276,76 @@ fn stopping_says_good_bye_and_remembers_who_was_there() {
         "contacts are stored"
     );
 }
+
+#[test]
+fn a_login_is_announced_once() {
+    let mut stage = Stage::new();
+    stage.registered("romeo@example.org", "romeo");
+    stage.says(&format!("<presence from='{ROMEO}' to='{GATEWAY}'/>"));
+    stage.stanza(presence_from(GATEWAY, Some("unavailable")));
+    assert!(!stage.stanzas.iter().any(presence_from(GATEWAY, Some("unavailable"))), "once");
+}
+
+#[test]
+fn a_bouncer_is_logged_in_after_a_restart_though_nobody_is_there() {
+    let mut stage = Stage::unconnected("[settings]\nstay_connected=1\n", OURS);
+    stage.registered("romeo@example.org", "romeo");
+    stage.online.insert(1);
+    stage.event(Event::XmppUp);
+    stage.wait(5);
+    stage.says(&format!("<presence from='romeo@example.org' to='{GATEWAY}' type='unavailable'/>"));
+    stage.wait(60);
+    stage.login_of("romeo@example.org");
+}
+
+#[test]
+fn presence_without_a_resource_is_answered_without_one() {
+    let mut stage = Stage::new();
+    stage.registered("romeo@example.org", "romeo");
+    stage.says(&format!("<presence from='romeo@example.org' to='{GATEWAY}'/>"));
+    let (link, _) = stage.login_of("romeo@example.org");
+    stage.network(link, Frame::Connected(Connected { user: "romeo@example.org".into() }));
+    stage.no_roster_rights();
+    stage.buddy(link, "nurse", "Nurse", StatusType::Online);
+    stage.wait(120);
+    stage.stanza(presence_from("nurse@irc.example.org", Some("subscribe")));
+    assert!(stage.stanzas.iter().all(|s| s.attr("to").is_some_and(|to| to.parse::<jid::Jid>().is_ok())));
+}
+
+#[test]
+fn an_avatar_that_was_shown_before_the_login_is_fetched_after_it() {
+    let mut stage = Stage::new();
+    stage.registered("romeo@example.org", "romeo");
+    stage.says(&format!(
+        "<presence from='{ROMEO}' to='{GATEWAY}'><x xmlns='vcard-temp:x:update'><photo>abc</photo></x></presence>"
+    ));
+    let fetches = |s: &Element| s.name() == "iq" && s.find("vCard", ns::VCARD).is_some();
+    assert!(!stage.stanzas.iter().any(fetches), "nobody is there yet to whom it could be shown");
+    let (link, _) = stage.login_of("romeo@example.org");
+    stage.network(link, Frame::Connected(Connected { user: "romeo@example.org".into() }));
+    stage.wait(60);
+    assert_eq!(stage.stanza(fetches).attr("to"), Some("romeo@example.org"));
+}
+
+#[test]
+fn a_missing_subscription_ends_no_session_but_is_asked_for() {
+    let mut stage = Stage::new();
+    stage.romeo_online();
+    stage.says(&format!(
+        "<presence type='error' from='romeo@example.org' to='{GATEWAY}'><error type='auth'>\
+         <subscription-required xmlns='urn:ietf:params:xml:ns:xmpp-stanzas'/></error></presence>"
+    ));
+    assert_eq!(stage.gateway.status().online, 1);
+    stage.stanza(presence_from(GATEWAY, Some("subscribe")));
+}
+
+#[test]
+fn strangers_do_not_keep_users_out() {
+    let mut stage = Stage::with("max_users=10\n", OURS);
+    stage.registered("romeo@example.org", "romeo");
+    for n in 0..1_010 {
+        stage.says(&format!("<presence from='montague{n}@elsewhere.net/x' to='{GATEWAY}'/>"));
+    }
+    stage.says(&format!("<presence from='{ROMEO}' to='{GATEWAY}'/>"));
+    stage.login_of("romeo@example.org");
+}

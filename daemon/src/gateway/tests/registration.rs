@@ -129,9 +129,113 @@ fn where_a_password_may_be_left_out_the_form_says_so() {
     let query = form.find("query", ns::REGISTER).expect("the form");
     assert!(query.find_same("password").is_some());
     let fields = query.find("x", ns::DATA).expect("a data form");
-    let password = fields.elements().find(|field| field.attr("var") == Some("password")).expect("a field for it");
+    let password =
+        fields.elements().find(|field| field.attr("var") == Some("password")).expect("a field for it");
     assert!(password.find_same("required").is_none());
     assert_eq!(submit(&mut stage, ROMEO, "<username>romeo</username>").attr("type"), Some("result"));
     let taken = submit(&mut stage, "tybalt@example.org/x", "<username>romeo</username>");
     assert_eq!(condition(&taken), Some("conflict"), "without a password a name is only a claim");
+}
+
+#[test]
+fn registering_alone_logs_nobody_in() {
+    let mut stage = Stage::new();
+    let answer = submit(&mut stage, ROMEO, "<username>romeo</username><password>juliet</password>");
+    assert_eq!(answer.attr("type"), Some("result"));
+    stage.says(&format!("<presence type='unsubscribed' from='romeo@example.org' to='{GATEWAY}'/>"));
+    stage.says(&format!("<presence type='unavailable' from='{ROMEO}' to='{GATEWAY}'/>"));
+    stage.wait(86_400);
+    assert!(!stage.frames.iter().any(|(_, frame)| matches!(frame, Frame::Login(_))));
+    assert_eq!(stage.gateway.status().connecting, 0);
+}
+
+#[test]
+fn who_registers_while_he_is_there_is_logged_in() {
+    let mut stage = Stage::new();
+    stage.says(&format!("<presence from='{ROMEO}' to='{GATEWAY}'/>"));
+    submit(&mut stage, ROMEO, "<username>romeo</username><password>juliet</password>");
+    assert_eq!(stage.login_of("romeo@example.org").1.password, "juliet");
+}
+
+#[test]
+fn who_registers_anew_before_his_roster_is_cleared_stays_registered() {
+    let mut stage = Stage::new();
+    stage.romeo_online();
+    roster::grant(&mut stage, "both");
+    submit(&mut stage, ROMEO, "<remove/>");
+    let asked = stage.stanza(|s| s.attr("type") == Some("get") && s.find("query", ns::ROSTER).is_some());
+    submit(&mut stage, ROMEO, "<username>romeo</username><password>rosaline</password>");
+    let (link, _) = stage.login_of("romeo@example.org");
+    backends::connected(&mut stage, link, "romeo@example.org");
+    roster::shown(&mut stage, &asked);
+    assert_eq!(stage.gateway.status().online, 1);
+    stage.says(&format!(
+        "<iq type='get' id='1' from='{ROMEO}' to='{GATEWAY}'><query xmlns='jabber:iq:register'/></iq>"
+    ));
+    let form = stage.stanza(iq("1"));
+    assert!(form.find("query", ns::REGISTER).is_some_and(|query| query.find_same("registered").is_some()));
+}
+
+#[test]
+fn the_presence_that_registers_is_shown_to_the_network() {
+    let mut stage = Stage::with("[registration]\nauto_register=1\n", "[registration]\nneedPassword=0\n");
+    stage.says(&format!("<presence from='{ROMEO}' to='{GATEWAY}'><show>dnd</show></presence>"));
+    let (link, _) = stage.login_of("romeo@example.org");
+    backends::connected(&mut stage, link, "romeo@example.org");
+    let (_, status) = stage.frame(|frame| match frame {
+        Frame::StatusChanged(status) => Some(status.status_type()),
+        _ => None,
+    });
+    assert_eq!(status, StatusType::Dnd);
+}
+
+#[test]
+fn presence_registers_even_where_the_network_knows_passwords() {
+    let mut stage = Stage::with(
+        "[registration]\nauto_register=1\n",
+        "[registration]\nneedPassword=1\nneedRegistration=0\n",
+    );
+    stage.says(&format!("<presence from='{ROMEO}' to='{GATEWAY}'/>"));
+    assert_eq!(stage.login_of("romeo@example.org").1.password, "");
+}
+
+#[test]
+fn nobody_is_forgotten_while_his_registration_is_being_stored() {
+    let mut stage = Stage::new();
+    stage.says(&format!(
+        "<iq type='get' id='1' from='{ROMEO}' to='{GATEWAY}'><query xmlns='jabber:iq:register'/></iq>"
+    ));
+    // He would be forgotten after a minute; storage is slow to take what he sends shortly before.
+    stage.now = stage.now.after(59_990);
+    let submitted = Element::parse(&format!(
+        "<iq xmlns='{}' type='set' id='reg' from='{ROMEO}' to='{GATEWAY}'><query xmlns='jabber:iq:register'>\
+         <username>romeo</username><password>juliet</password></query></iq>",
+        ns::CLIENT
+    ));
+    let mut actions = Vec::new();
+    stage.gateway.handle(stage.now, Event::Stanza(submitted.unwrap()), &mut actions);
+    let answers: Vec<_> = actions
+        .into_iter()
+        .filter_map(|action| match action {
+            Action::Store(token, request) => Some((token, stage.store(request))),
+            _ => None,
+        })
+        .collect();
+    stage.now = stage.now.after(20);
+    stage.event(Event::Tick);
+    for (token, answer) in answers {
+        stage.event(Event::Stored(token, Ok(answer)));
+    }
+    assert_eq!(stage.stanza(iq("reg")).attr("type"), Some("result"));
+}
+
+#[test]
+fn a_new_password_of_who_switched_the_transport_off_ends_his_session_visibly() {
+    let mut stage = Stage::new();
+    stage.romeo_online();
+    let user = stage.gateway.users.values_mut().next().expect("Romeo");
+    user.settings.push(("enable_transport".into(), "0".into()));
+    submit(&mut stage, ROMEO, "<username>romeo</username><password>rosaline</password>");
+    stage.stanza(presence_from(GATEWAY, Some("unavailable")));
+    assert_eq!(stage.gateway.status().online, 0);
 }
