@@ -102,6 +102,18 @@ async fn status_of_a_healthy_fleet_is_a_success() {
 }
 
 #[tokio::test]
+async fn a_large_fleet_is_no_burden_for_the_bus() {
+    let Stage { bus: _bus, systemd: _systemd, manager } = stage().await;
+    for number in 0..200 {
+        manager.transport(&format!("irc{number}"), "");
+    }
+    let reports = manager.run("status --json").await.json();
+    let reports = reports.as_array().unwrap();
+    assert_eq!(reports.len(), 200);
+    assert!(reports.iter().all(|report| report["state"] == "stopped"), "{reports:?}");
+}
+
+#[tokio::test]
 async fn status_of_one_transport_names_the_logins_that_are_not_well() {
     let Stage { bus, systemd, manager } = stage().await;
     manager.transport("irc", "[vhosts]\nvhost=chat.example.net\n");

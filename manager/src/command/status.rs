@@ -1,5 +1,8 @@
 //! `status`.
 
+use std::sync::Arc;
+
+use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 
 use super::Context;
@@ -43,12 +46,21 @@ pub async fn run(context: &Context, names: &[String], short: bool) -> Result<Exi
     Ok(reports.iter().map(|report| report.state.exit()).max().unwrap_or(Exit::Ok))
 }
 
+/// So many transports are asked at once. The system bus allows a connection 128 calls that are not answered yet, and each
+/// takes one at a time.
+const AT_ONCE: usize = 64;
+
 /// Asks all at once: one that hangs holds nobody up. The order stays.
 async fn reports(machine: &Machine, transports: Vec<Transport>) -> Vec<Report> {
+    let turns = Arc::new(Semaphore::new(AT_ONCE));
     let mut tasks = JoinSet::new();
     for (index, transport) in transports.into_iter().enumerate() {
-        let machine = machine.clone();
-        tasks.spawn(async move { (index, report(&machine, &transport).await) });
+        let (machine, turns) = (machine.clone(), Arc::clone(&turns));
+        tasks.spawn(async move {
+            // Never closed, so there is always a turn.
+            let _turn = turns.acquire().await;
+            (index, report(&machine, &transport).await)
+        });
     }
     let mut reports = tasks.join_all().await;
     reports.sort_by_key(|(index, _)| *index);

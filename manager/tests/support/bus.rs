@@ -14,6 +14,8 @@ const CONFIG: &str = r#"<!DOCTYPE busconfig PUBLIC "-//freedesktop//DTD D-Bus Bu
 <busconfig>
   <type>session</type>
   <listen>unix:dir=DIRECTORY</listen>
+  <!-- As the system bus has it by default. -->
+  <limit name="max_replies_per_connection">128</limit>
   <policy context="default">
     <allow send_destination="*"/>
     <allow receive_sender="*"/>
