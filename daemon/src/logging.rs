@@ -258,6 +258,57 @@ mod tests {
         );
     }
 
+    /// Keeps the names of what was let through.
+    #[derive(Clone, Default)]
+    struct Book(std::sync::Arc<std::sync::Mutex<Vec<String>>>);
+
+    impl<S: Subscriber> Layer<S> for Book {
+        fn on_event(&self, event: &Event<'_>, _: Context<'_, S>) {
+            struct Words<'a>(&'a mut String);
+            impl Visit for Words<'_> {
+                fn record_debug(&mut self, field: &Field, value: &dyn fmt::Debug) {
+                    if field.name() == "message" {
+                        *self.0 = format!("{value:?}");
+                    }
+                }
+            }
+            let mut words = String::new();
+            event.record(&mut Words(&mut words));
+            self.0.lock().unwrap().push(words);
+        }
+    }
+
+    #[test]
+    fn a_raised_level_lets_through_what_it_names_and_nothing_else() {
+        let raised = |module, user: Option<&str>| Raised {
+            id: 0,
+            module,
+            user: user.map(str::to_owned),
+            level: tracing::Level::DEBUG,
+        };
+        for (raised, heard) in [
+            (None, &["info"][..]),
+            (Some(raised("", None)), &["info", "romeo", "juliet", "storage"]),
+            (Some(raised("spectrum2::gateway", None)), &["info", "romeo", "juliet"]),
+            (Some(raised("", Some("romeo@example.org"))), &["info", "romeo"]),
+            (Some(raised("spectrum2::storage", Some("romeo@example.org"))), &["info"]),
+        ] {
+            let book = Book::default();
+            let (configured, _) = targets(LogLevel::Info, None);
+            let levels = Levels { configured, raised: raised.into_iter().collect() };
+            let log = tracing_subscriber::registry().with(levels).with(book.clone());
+            tracing::subscriber::with_default(log, || {
+                let (romeo, juliet) = ("romeo@example.org", "juliet@example.org");
+                tracing::info!(target: "spectrum2::run", "info");
+                tracing::debug!(target: "spectrum2::gateway::user", user = %romeo, "romeo");
+                tracing::debug!(target: "spectrum2::gateway::user", user = juliet, "juliet");
+                tracing::debug!(target: "spectrum2::storage", "storage");
+                tracing::trace!(target: "spectrum2::gateway", user = romeo, "too much");
+            });
+            assert_eq!(*book.0.lock().unwrap(), heard);
+        }
+    }
+
     #[test]
     fn a_variable_that_makes_no_sense_is_ignored_with_a_word() {
         let (filter, complaint) = targets(LogLevel::Debug, Some("spectrum2=loud"));

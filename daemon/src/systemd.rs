@@ -4,6 +4,7 @@
 //! second; a service manager that does not read never blocks the daemon; without `NOTIFY_SOCKET` nothing happens.
 
 use std::ffi::OsStr;
+use std::fmt;
 use std::io;
 use std::os::linux::net::SocketAddrExt;
 use std::os::unix::ffi::OsStrExt;
@@ -65,11 +66,10 @@ impl Notifier {
 
     /// The transport begins to read its file again: `RELOADING=1`. [`Notifier::ready`] says when it is done.
     pub fn reloading(&self) {
-        // systemd.service(5), Type=notify-reload: the time tells which reload it is.
+        // systemd.service(5), Type=notify-reload: the time tells which reload it is, and comes in the same message.
         let time = clock_gettime(ClockId::CLOCK_MONOTONIC).map_or(Duration::ZERO, Duration::from);
         let time = i128::try_from(time.as_micros()).unwrap_or_default();
-        self.send(&NotifyState::Reloading);
-        self.send(&NotifyState::MonotonicUsec(time));
+        self.send(&format_args!("{}\n{}", NotifyState::Reloading, NotifyState::MonotonicUsec(time)));
     }
 
     /// The transport begins to end: `STOPPING=1`.
@@ -111,7 +111,7 @@ impl Notifier {
         self.free_at.filter(|_| self.stale)
     }
 
-    fn send(&self, state: &NotifyState<'_>) {
+    fn send(&self, state: &impl fmt::Display) {
         let Some(socket) = &self.socket else { return };
         if let Err(error) = socket.send(state.to_string().as_bytes()) {
             tracing::debug!("The service manager was not told {state}: {error}.");

@@ -65,6 +65,14 @@ impl Core for Relay {
             }
             Event::BackendDown(LINK, reason) => format!("backend down: {reason}"),
             Event::Stored(_, answer) => format!("stored: {answer:?}"),
+            Event::Admin(_, AdminRequest::Reload) => {
+                out.push(Action::Reload);
+                "reload".to_owned()
+            }
+            Event::Reload(Err(problem)) => {
+                out.push(Action::Admin(Ticket(1), Err(Refusal::Failed(problem.clone()))));
+                problem
+            }
             Event::Tick => {
                 assert!(controls.deadline.take().is_some_and(|deadline| deadline <= now));
                 out.push(Action::Store(Token(1), Request::OnlineUsers));
@@ -236,6 +244,35 @@ async fn it_is_ready_after_the_handshake_and_not_before() {
         let _stream = world.server.accept_component().await;
         world.until(|| world.ready.get()).await;
         assert!(world.told().contains(&"READY=1".to_owned()));
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_reload_is_told_to_the_service_manager() {
+    on_one_thread(async {
+        let (world, _stream, _backend) = World::connected().await;
+        world.told();
+        world.signal(Signal::Reload).await;
+        world.until(|| world.controls.heard.borrow().len() == 2).await;
+        // The core is told what is wrong with the file; the transport is ready all the same.
+        assert_eq!(world.heard(), ["reload", "irc.cfg:3: service.port: This is no number."]);
+        let told: Vec<String> =
+            world.told().into_iter().filter(|line| !line.starts_with("STATUS=")).collect();
+        let [reloading, ready] = told.as_slice() else { panic!("{told:?}") };
+        assert!(reloading.starts_with("RELOADING=1\nMONOTONIC_USEC="), "{reloading}");
+        assert_eq!(ready, "READY=1");
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn before_it_is_ready_a_reload_makes_it_no_more_so() {
+    on_one_thread(async {
+        let world = World::new().await;
+        world.signal(Signal::Reload).await;
+        world.until(|| world.controls.heard.borrow().len() == 2).await;
+        assert!(world.told().iter().all(|line| line.starts_with("STATUS=")));
     })
     .await;
 }
