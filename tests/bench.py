@@ -65,7 +65,7 @@ def main() -> int:
         ran = subprocess.run([
             sys.executable, harness, *arguments.tests, "--title", "this tree", "--domain", "gw.bench.test",
             "--start-cmd", f"{arguments.daemon.resolve()} -n {config}", "--reset-cmd", f"rm -rf {directory}/state",
-            "--reg-username", "{nick}", "--window", "20000", "--runs", arguments.runs, "--json", results,
+            "--reg-username", "{nick}", "--runs", arguments.runs, "--json", results,
         ])
         if not results.exists():
             return ran.returncode or 1

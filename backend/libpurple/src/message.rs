@@ -141,6 +141,7 @@ impl Session {
             } else {
                 self.account.send(&line.target, &html)
             };
+            self.account.flush();
             let Some(line) = self.outgoing.lines.pop_front() else { return };
             match (sent, line.last) {
                 (Ok(()), Some(serial)) => self.accepted(serial, out),

@@ -276,6 +276,7 @@ impl Server {
     fn with(&mut self, user: &str, action: impl FnOnce(&mut Session)) {
         if let Some(session) = self.sessions.get_mut(user) {
             action(session);
+            session.account.flush();
         }
     }
 

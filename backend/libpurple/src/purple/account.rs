@@ -293,6 +293,20 @@ impl Account {
         }
     }
 
+    /// Has what was said go out now.
+    ///
+    /// prpl-irc puts every line into a queue that it looks at once a second, also when its rate limit is off because we
+    /// do the pacing. Its timer is armed with its connection's data, and need not wait. Other plugins send at once.
+    pub fn flush(&self) {
+        let Some(gc) = self.connection().filter(|_| self.protocol.id() == "prpl-irc") else { return };
+        // SAFETY: the connection lives; its data is the plugin's own.
+        unsafe {
+            if !(*gc).proto_data.is_null() {
+                super::event_loop::hurry((*gc).proto_data);
+            }
+        }
+    }
+
     /// Asks for a contact's attention.
     pub fn send_attention(&self, contact: &str) {
         let Some(gc) = self.connection() else { return };

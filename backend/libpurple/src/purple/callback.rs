@@ -6,7 +6,7 @@ use std::mem::transmute;
 use std::ptr;
 
 use libpurple_sys as sys;
-use sys::{gboolean, gpointer, time_t};
+use sys::{gboolean, time_t};
 
 use super::account::{self, Account, SettingValue};
 use super::event::{Event, Message, MessageKind, Participant, Typing, push};
@@ -543,23 +543,6 @@ pub(super) fn install() {
     }
 }
 
-/// prpl-irc puts every line into a queue that it looks at once a second, also when its rate limit is off and we do the
-/// pacing. The timer is its own, armed with its connection's data: it need not wait.
-unsafe extern "C" fn irc_sends(connection: *mut sys::PurpleConnection, _: *mut *mut c_char, _: gpointer) {
-    guard((), || {
-        if connection.is_null() {
-            return;
-        }
-        // SAFETY: libpurple gives the connection that sends; its data is the plugin's own.
-        unsafe {
-            let data = (*connection).proto_data;
-            if !data.is_null() {
-                super::event_loop::hurry(data);
-            }
-        }
-    });
-}
-
 /// Asks libpurple to tell what has no place in its tables.
 pub(super) fn connect_signals() {
     /// Something to name when signals are to be disconnected, which never happens.
@@ -578,10 +561,6 @@ pub(super) fn connect_signals() {
         let connections = sys::purple_connections_get_handle();
         connect(connections, c"signed-on", signed_on as *const c_void);
         connect(connections, c"signed-off", signed_off as *const c_void);
-        let irc = sys::purple_find_prpl(c"prpl-irc".as_ptr());
-        if !irc.is_null() {
-            connect(irc.cast(), c"irc-sending-text", irc_sends as *const c_void);
-        }
         let conversations = sys::purple_conversations_get_handle();
         connect(conversations, c"buddy-typing", typing_started as *const c_void);
         connect(conversations, c"buddy-typed", typing_paused as *const c_void);
