@@ -85,7 +85,8 @@ pub fn check(config: &Config) -> Vec<Finding> {
     }
     let backend = config.service.backend.split_whitespace().next().unwrap_or_default();
     // Our own one is found wherever it is installed.
-    let ours = matches!(backend.rsplit('/').next(), Some("spectrum2_libpurple_backend" | "libpurple_backend"));
+    let ours =
+        matches!(backend.rsplit('/').next(), Some("spectrum2_libpurple_backend" | "libpurple_backend"));
     if !ours && !backend.contains(['"', '\'', '\\']) && missing(Path::new(backend)) {
         findings.push(Finding::warning(
             "service.backend",

@@ -523,7 +523,8 @@ impl Gateway {
 
     /// Lets go of strangers, so that they do not keep users out.
     fn make_room(&mut self) {
-        let strangers = self.users.iter().filter(|(_, user)| user.registration.is_none() && user.forgettable());
+        let strangers =
+            self.users.iter().filter(|(_, user)| user.registration.is_none() && user.forgettable());
         let strangers: Vec<BareJid> = strangers.map(|(jid, _)| jid.clone()).take(STRANGERS / 2).collect();
         for jid in strangers {
             self.forget(&jid);
@@ -577,7 +578,12 @@ impl User {
         match (stanza.name(), node.as_deref()) {
             ("iq", node) => self.request(cx, stanza, node),
             ("message", Some(_)) if stanza.attr("type") == Some("groupchat") => {
-                cx.refuse(stanza, ErrorType::Cancel, Condition::ServiceUnavailable, "There are no rooms here");
+                cx.refuse(
+                    stanza,
+                    ErrorType::Cancel,
+                    Condition::ServiceUnavailable,
+                    "There are no rooms here",
+                );
             }
             ("message", Some(node)) => self.message(cx, node, stanza),
             ("presence", Some(node)) => self.contact_presence(cx, node, &from, stanza),

@@ -398,7 +398,8 @@ impl Context {
     /// Has a backend delete what backends keep of a user.
     fn erase(&mut self, user: &BareJid, legacy_name: String) -> Result<(), Refusal> {
         let Some(link) = self.pool.eraser() else {
-            let text = "The registration is deleted, but no backend is there that can delete what backends keep";
+            let text =
+                "The registration is deleted, but no backend is there that can delete what backends keep";
             return Err(Refusal::Failed(text.to_owned()));
         };
         self.frame(link, Frame::Erase(Logout { user: user.to_string(), legacy_name }));

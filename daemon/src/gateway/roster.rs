@@ -132,7 +132,8 @@ impl User {
         }
         let subscribed = contact.stored.subscribed;
         // A client that did not take what it was offered is not asked again, nor told of its changes.
-        if self.roster.way == Way::Client && contact.settled() && !(subscribed && self.exchanger().is_some()) {
+        if self.roster.way == Way::Client && contact.settled() && !(subscribed && self.exchanger().is_some())
+        {
             return;
         }
         if !self.roster.todo.iter().any(|waiting| waiting == node) {

@@ -155,9 +155,7 @@ impl User {
     /// The user's server asks for the presence of a contact.
     pub fn contact_probed(&mut self, cx: &mut Context, node: &str, from: &str) {
         let stanza = match self.contacts.by_node(node) {
-            Some(contact) if !contact.is_denied() => {
-                presence::of_contact(cx, contact, from)
-            }
+            Some(contact) if !contact.is_denied() => presence::of_contact(cx, contact, from),
             _ => presence::typed(cx.contact_bare(node), from, "unavailable"),
         };
         cx.send(stanza);

@@ -66,7 +66,10 @@ impl User {
         let card = xep_0054::VCard {
             full_name: Some(full_name).filter(|name| !name.is_empty()),
             nickname: vcard.nickname.filter(|name| !name.is_empty()).map(|name| clip(name, LABEL)),
-            photo: vcard.photo.filter(|photo| !photo.is_empty() && photo.len() <= PHOTO).map(xep_0054::Photo::new),
+            photo: vcard
+                .photo
+                .filter(|photo| !photo.is_empty() && photo.len() <= PHOTO)
+                .map(xep_0054::Photo::new),
             description: None,
         };
         cx.send(iq_result(&request.iq).child(card.element()));
