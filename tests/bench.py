@@ -37,6 +37,9 @@ users_per_backend = 10
 working_dir = {directory}/state
 pidfile = {directory}/spectrum2.pid
 
+[database]
+database = {directory}/state/database.sql
+
 [registration]
 username_mask = $username@127.0.0.1
 

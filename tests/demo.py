@@ -68,6 +68,9 @@ protocol = prpl-irc
 working_dir = {directory}/spectrum2
 pidfile = {directory}/spectrum2.pid
 
+[database]
+database = {directory}/spectrum2/database.sql
+
 [identity]
 name = IRC
 type = irc
