@@ -10,7 +10,8 @@ use std::os::fd::OwnedFd;
 use std::time::{Duration, Instant};
 
 use spectrum2_backend_protocol::{
-    BackendConfig, Buddy, Capabilities, ConnectionError, Extensions, Frame, Login, Problem, Stats, extension,
+    BackendConfig, Buddy, Capabilities, ConnectionError, Extensions, Frame, Login, Logout, Problem, Stats,
+    extension,
 };
 
 use crate::html;
@@ -20,6 +21,7 @@ use crate::purple::{self, AccountId, Dialog, Event, Protocol, Typing, event_loop
 use crate::request;
 use crate::session::{self, ANY, LoginError, Session, disconnected};
 use crate::settings::Settings;
+use crate::store::Store;
 
 /// A daemon asks every 20 seconds whether we are there; one that stops hangs.
 const NO_PING: Duration = Duration::from_secs(90);
@@ -207,7 +209,7 @@ impl Server {
 
     fn capabilities(&self) -> Capabilities {
         let protocol = Protocol::find(&self.settings.protocol);
-        let extensions = [extension::ACK, extension::PROBLEM].map(str::to_owned).into();
+        let extensions = [extension::ACK, extension::ERASE, extension::PROBLEM].map(str::to_owned).into();
         Capabilities {
             need_password: Some(!protocol.is_some_and(Protocol::needs_no_password)),
             password_optional: Some(protocol.is_some_and(Protocol::password_is_optional)),
@@ -238,6 +240,7 @@ impl Server {
                     session.logout(out);
                 }
             }
+            Frame::Erase(account) => self.erase(&account),
             Frame::StatusChanged(status) => {
                 self.with(&status.user_name, |session| session.set_status(&status));
             }
@@ -325,6 +328,14 @@ impl Server {
                 out.push(disconnected(&login.user, ConnectionError::NetworkError.into(), text));
             }
             Err(LoginError::Failed(error, text)) => out.push(disconnected(&login.user, error.into(), &text)),
+        }
+    }
+
+    /// Deletes what is kept of a user who is logged out for ever.
+    fn erase(&self, account: &Logout) {
+        let (protocol, name) = session::resolve(&self.settings.protocol, &account.legacy_name);
+        if let Err(error) = Store::erase(&self.settings.state, protocol, name, &account.user) {
+            log::error(format_args!("What is kept of {} is not deleted: {error}.", account.user));
         }
     }
 

@@ -98,6 +98,16 @@ impl Store {
         Ok(Self { directory, saved, _lock: lock })
     }
 
+    /// Deletes all that is kept of an account.
+    ///
+    /// # Errors
+    /// A process has it, or the directory cannot be deleted.
+    pub fn erase(state: &Path, protocol: &str, name: &str, user: &str) -> Result<(), StoreError> {
+        let store = Self::open(state, protocol, name, user)?;
+        std::fs::remove_dir_all(&store.directory)
+            .map_err(|source| StoreError::Directory { path: store.directory.clone(), source })
+    }
+
     /// What was kept.
     pub const fn saved(&self) -> &Saved {
         &self.saved
@@ -271,6 +281,21 @@ mod tests {
         assert!(matches!(open(&state), Err(StoreError::InUse)));
         drop(first);
         assert!(open(&state).is_ok());
+        std::fs::remove_dir_all(state).unwrap();
+    }
+
+    #[test]
+    fn what_is_erased_is_gone_unless_it_is_in_use() {
+        let state = directory("erase");
+        let erase = || Store::erase(&state, "prpl-jabber", "romeo@example.net", "romeo@example.org");
+        let mut store = open(&state).unwrap();
+        store.save(Saved { profile: "<vCard/>".to_owned(), ..Saved::default() }).unwrap();
+        store.save_avatar(b"GIF89a").unwrap();
+        assert!(matches!(erase(), Err(StoreError::InUse)));
+        drop(store);
+        erase().unwrap();
+        assert_eq!(std::fs::read_dir(state.join("accounts")).unwrap().count(), 0);
+        assert_eq!(*open(&state).unwrap().saved(), Saved::default());
         std::fs::remove_dir_all(state).unwrap();
     }
 

@@ -381,6 +381,17 @@ fn a_reload_knows_what_changed() {
     assert_eq!(names, ["service.vip_only", "identity.name"]);
 }
 
+#[test]
+fn a_reload_takes_over_what_can_change_and_names_the_rest() {
+    let before = good("vip_only=0\nlog_level=info\n");
+    let after = good("vip_only=1\nbackend_port=7\n[identity]\nname=a\n[purple]\nport=6697\n");
+    let (reloaded, waiting) = before.reloaded(&after);
+    assert!(reloaded.service.vip_only);
+    assert_eq!((reloaded.service.backend_port, reloaded.identity.name.as_str()), (0, "Spectrum 2 Transport"));
+    assert_eq!(waiting, ["service.backend_port", "identity.name", "purple.*"]);
+    assert_eq!(before.reloaded(&before), (before.clone(), Vec::new()));
+}
+
 proptest! {
     #[test]
     fn no_file_makes_it_panic(text in "(?s).{0,300}") {

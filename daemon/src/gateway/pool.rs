@@ -105,9 +105,10 @@ impl Pool {
         self.backends.iter().map(|(link, backend)| (*link, backend))
     }
 
-    /// A backend that deletes what backends keep of a user.
-    pub fn eraser(&self) -> Option<Link> {
-        self.iter().find(|(_, backend)| backend.stage == Stage::Ready && backend.erases).map(|(link, _)| link)
+    /// A backend that deletes what backends keep of a user: the one that served him, if it does.
+    pub fn eraser(&self, served: Option<Link>) -> Option<Link> {
+        let erasers = self.iter().filter(|(_, backend)| backend.stage == Stage::Ready && backend.erases);
+        erasers.map(|(link, _)| link).max_by_key(|link| Some(*link) == served)
     }
 
     /// Puts the user on a backend with room, or at the end of the queue.

@@ -13,6 +13,7 @@ use tracing::info;
 use super::admin::{Account, Answer, Asker, Refusal};
 use super::contact::Contacts;
 use super::context::{Context, Pending, Query, clip};
+use super::event::Link;
 use super::presence;
 use super::roster::{Roster, roster_iq};
 use super::user::User;
@@ -288,6 +289,7 @@ impl User {
             cx.registered = cx.registered.saturating_sub(1);
         }
         let legacy_name = registration.map(|r| r.legacy_name).unwrap_or_default();
+        let link = self.link();
         self.log_out_unregistered(cx, &legacy_name);
         if cx.privileges_for(&self.jid).is_some_and(|privileges| privileges.roster) {
             let iq = roster_iq(cx, "get", self.jid.as_str(), None);
@@ -299,7 +301,7 @@ impl User {
         match registrar {
             Registrar::Admin(asker) => cx.answer(asker, Ok(Answer::Done)),
             Registrar::Eraser(asker) => {
-                let outcome = cx.erase(&self.jid, legacy_name).map(|()| Answer::Done);
+                let outcome = cx.erase(&self.jid, legacy_name, link).map(|()| Answer::Done);
                 cx.answer(asker, outcome);
             }
             Registrar::Himself(_) | Registrar::Nobody => {}
@@ -396,8 +398,8 @@ impl Context {
     }
 
     /// Has a backend delete what backends keep of a user.
-    fn erase(&mut self, user: &BareJid, legacy_name: String) -> Result<(), Refusal> {
-        let Some(link) = self.pool.eraser() else {
+    fn erase(&mut self, user: &BareJid, legacy_name: String, served: Option<Link>) -> Result<(), Refusal> {
+        let Some(link) = self.pool.eraser(served) else {
             let text =
                 "The registration is deleted, but no backend is there that can delete what backends keep";
             return Err(Refusal::Failed(text.to_owned()));
