@@ -11,7 +11,13 @@ LIBEXECDIR = /usr/libexec
 UNITDIR = /usr/lib/systemd/system
 SYSUSERSDIR = /usr/lib/sysusers.d
 TMPFILESDIR = /usr/lib/tmpfiles.d
+DBUSDIR = /usr/share/dbus-1
+POLKITDIR = /usr/share/polkit-1/actions
+GENERATORDIR = /usr/lib/systemd/system-generators
 MANDIR = /usr/share/man
+BASHDIR = /usr/share/bash-completion/completions
+ZSHDIR = /usr/share/zsh/vendor-completions
+FISHDIR = /usr/share/fish/vendor_completions.d
 CONFIGDIR = /etc/spectrum2
 
 # Debian packages that are needed beside Rust, and nowhere else listed. What the test container holds: tests/container.py.
@@ -53,6 +59,7 @@ build:
 	@tests/install-packages.sh $(BUILD_PACKAGES)
 	cargo build --locked --workspace --bins --profile $(PROFILE)
 	$(OUT)/spectrum2-config-manual <man/spectrum2.conf.5.in >$(OUT)/spectrum2.conf.5
+	for shell in bash zsh fish; do $(OUT)/spectrum2_manager completions $$shell >$(OUT)/completions.$$shell; done
 
 packages:
 	@tests/install-packages.sh $(BUILD_PACKAGES) $(TEST_PACKAGES)
@@ -96,13 +103,21 @@ bench: build
 	@/usr/bin/python3 -B tests/bench.py $(BENCH) $(OUT)/spectrum2
 
 install:
-	install -D -m 755 $(OUT)/spectrum2 $(DESTDIR)$(BINDIR)/spectrum2
+	install -D -m 755 -t $(DESTDIR)$(BINDIR) $(OUT)/spectrum2 $(OUT)/spectrum2_manager
 	install -D -m 755 -t $(DESTDIR)$(LIBEXECDIR) $(OUT)/spectrum2_backend_launcher $(OUT)/spectrum2_libpurple_backend
 	@# Transport files written for Spectrum 2 name this path.
 	ln -sf $(LIBEXECDIR)/spectrum2_libpurple_backend $(DESTDIR)$(BINDIR)/spectrum2_libpurple_backend
 	install -D -m 644 -t $(DESTDIR)$(UNITDIR) systemd/*.service systemd/*.socket systemd/*.target
 	install -D -m 644 systemd/spectrum2.sysusers $(DESTDIR)$(SYSUSERSDIR)/spectrum2.conf
 	install -D -m 644 systemd/spectrum2.tmpfiles $(DESTDIR)$(TMPFILESDIR)/spectrum2.conf
+	install -D -m 644 -t $(DESTDIR)$(DBUSDIR)/system.d systemd/im.spectrum.Transport1.conf
+	install -D -m 644 -t $(DESTDIR)$(DBUSDIR)/interfaces systemd/im.spectrum.Transport1.xml
+	install -D -m 644 -t $(DESTDIR)$(POLKITDIR) systemd/im.spectrum.Transport1.policy
+	install -D -m 755 -t $(DESTDIR)$(GENERATORDIR) $(OUT)/spectrum2-generator
+	install -D -m 644 $(OUT)/completions.bash $(DESTDIR)$(BASHDIR)/spectrum2_manager
+	install -D -m 644 $(OUT)/completions.zsh $(DESTDIR)$(ZSHDIR)/_spectrum2_manager
+	install -D -m 644 $(OUT)/completions.fish $(DESTDIR)$(FISHDIR)/spectrum2_manager.fish
+	install -D -m 644 -t $(DESTDIR)$(MANDIR)/man1 man/*.1
 	install -D -m 644 -t $(DESTDIR)$(MANDIR)/man5 $(OUT)/spectrum2.conf.5
 	install -D -m 644 -t $(DESTDIR)$(MANDIR)/man7 man/*.7
 	install -D -m 644 -t $(DESTDIR)$(MANDIR)/man8 man/*.8

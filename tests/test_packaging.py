@@ -64,14 +64,26 @@ def test_the_example_is_a_transport_file():
         (place / "example.cfg").unlink()
 
 
-@pytest.mark.parametrize("program", ["/usr/bin/spectrum2", "/usr/libexec/spectrum2_backend_launcher",
-                                     "/usr/libexec/spectrum2_libpurple_backend"])
-def test_the_manual_has_what_help_has(program):
-    told = subprocess.run([program, "--help"], capture_output=True, text=True, check=True).stdout
-    options = {option.lower() for option in re.findall(r"--[A-Za-z][\w.-]*", told)} - {"--section.key"}
-    assert options
-    page = gzip.open(f"/usr/share/man/man8/{Path(program).name}.8.gz", "rt").read().replace("\\-", "-")
-    assert {option for option in options if option not in page} == set()
+@pytest.mark.parametrize("command, section", [
+    ("/usr/bin/spectrum2", 8),
+    ("/usr/libexec/spectrum2_backend_launcher", 8),
+    ("/usr/libexec/spectrum2_libpurple_backend", 8),
+    ("/usr/bin/spectrum2_manager", 1),
+    ("/usr/bin/spectrum2_manager create", 1),
+    ("/usr/bin/spectrum2_manager status", 1),
+    ("/usr/bin/spectrum2_manager log", 1),
+    ("/usr/bin/spectrum2_manager user", 1),
+])
+def test_the_manual_has_what_help_has(command, section):
+    """Options, and subcommands where there are some."""
+    told = subprocess.run([*command.split(), "--help"], capture_output=True, text=True, check=True).stdout
+    words = {option.lower() for option in re.findall(r"--[A-Za-z][\w.-]*", told)} - {"--section.key"}
+    commands = told.partition("\nCommands:\n")[2].partition("\n\n")[0]
+    words |= set(re.findall(r"^  (\w+)", commands, re.MULTILINE)) - {"help"}
+    assert words
+    name = Path(command.split()[0]).name
+    page = gzip.open(f"/usr/share/man/man{section}/{name}.{section}.gz", "rt").read().replace("\\-", "-")
+    assert {word for word in words if word not in page} == set()
 
 
 async def test_an_upgrade_restarts_nothing(transport):
@@ -97,6 +109,7 @@ def test_the_package_of_spectrum_2_is_replaced(tmp_path):
     install()
     assert [path for path in settings if Path("/", path).exists()] == settings[1:]
     assert not wanted.is_symlink()
+    assert [path for path in programs if Path("/", path).exists() and Path("/", path).stat().st_size] == programs[:2]
     assert written.read_text() == "[service]\njid=icq.prosody.test\n"
     assert modes(written.parent) == ["/etc/spectrum2/transports 2750 root spectrum"]
     assert [unit for unit in units("list-unit-files") if unit.startswith("spectrum2.service")] == []
@@ -155,7 +168,8 @@ def install() -> None:
 
 
 def dpkg(*arguments: str | Path) -> None:
-    done = subprocess.run(["dpkg", "--force-confold", *arguments], capture_output=True, text=True,
+    """Runs dpkg as apt does."""
+    done = subprocess.run(["dpkg", "--force-confold", "--auto-deconfigure", *arguments], capture_output=True, text=True,
                           env={**os.environ, "DEBIAN_FRONTEND": "noninteractive"})
     assert done.returncode == 0, done.stdout + done.stderr
 
