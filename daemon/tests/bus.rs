@@ -74,6 +74,13 @@ impl Drop for Process {
     }
 }
 
+/// Puts a program there. By another process, because whoever is forked by another test while we have the file open to
+/// write could keep it from being executed.
+fn install(program: &Path, to: &Path) {
+    let status = Command::new("install").args(["-m", "755"]).arg(program).arg(to).status().unwrap();
+    assert!(status.success(), "{} cannot be installed", program.display());
+}
+
 /// A directory for everything, with a bus in it.
 struct Place {
     directory: PathBuf,
@@ -85,10 +92,9 @@ impl Place {
         let directory = std::env::temp_dir().join(format!("spectrum2-test-{}", fastrand::u64(..)));
         fs::create_dir(&directory).unwrap();
         fs::set_permissions(&directory, fs::Permissions::from_mode(0o755)).unwrap();
-        fs::copy(env!("CARGO_BIN_EXE_spectrum2"), directory.join("spectrum2")).unwrap();
-        fs::write(directory.join("spectrum2_backend_launcher"), LAUNCHER).unwrap();
-        fs::set_permissions(directory.join("spectrum2_backend_launcher"), fs::Permissions::from_mode(0o755))
-            .unwrap();
+        install(Path::new(env!("CARGO_BIN_EXE_spectrum2")), &directory.join("spectrum2"));
+        fs::write(directory.join("launcher"), LAUNCHER).unwrap();
+        install(&directory.join("launcher"), &directory.join("spectrum2_backend_launcher"));
         Self { directory, bus: None }
     }
 

@@ -17,6 +17,13 @@ use nix::unistd::{Pid, User, geteuid};
 /// A launcher that starts nothing and ends with the daemon.
 const LAUNCHER: &str = "#!/bin/sh\nexec cat >/dev/null\n";
 
+/// Puts a program there. By another process, because whoever is forked by another test while we have the file open to
+/// write could keep it from being executed.
+fn install(program: &Path, to: &Path) {
+    let status = Command::new("install").args(["-m", "755"]).arg(program).arg(to).status().unwrap();
+    assert!(status.success(), "{} cannot be installed", program.display());
+}
+
 /// An installation of its own: the daemon with a launcher beside it, and a transport file.
 struct Place {
     directory: PathBuf,
@@ -29,10 +36,9 @@ impl Place {
         // Others must get through to what they own.
         fs::set_permissions(&directory, fs::Permissions::from_mode(0o755)).unwrap();
         let place = Self { directory };
-        fs::copy(env!("CARGO_BIN_EXE_spectrum2"), place.path("spectrum2")).unwrap();
-        fs::write(place.path("spectrum2_backend_launcher"), LAUNCHER).unwrap();
-        fs::set_permissions(place.path("spectrum2_backend_launcher"), fs::Permissions::from_mode(0o755))
-            .unwrap();
+        install(Path::new(env!("CARGO_BIN_EXE_spectrum2")), &place.path("spectrum2"));
+        fs::write(place.path("launcher"), LAUNCHER).unwrap();
+        install(&place.path("launcher"), &place.path("spectrum2_backend_launcher"));
         place
     }
 
