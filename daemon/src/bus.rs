@@ -31,7 +31,7 @@ const NOTICES: usize = 1024;
 /// Least time between two snapshots.
 const SPACING: Duration = Duration::from_secs(1);
 /// Until the bus is tried again.
-const PAUSE: Duration = Duration::from_secs(15);
+const PAUSE: Duration = Duration::from_secs(5);
 
 /// What never changes while the transport runs.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

@@ -104,19 +104,22 @@ impl Place {
             return None;
         }
         let mut place = Self::without_bus();
-        let config = place.path("bus.conf");
-        fs::write(&config, bus_config(&place.path("bus"))).unwrap();
+        fs::write(place.path("bus.conf"), bus_config(&place.path("bus"))).unwrap();
+        place.start_bus();
+        Some(place)
+    }
+
+    fn start_bus(&mut self) {
         let mut bus = Command::new("dbus-daemon")
-            .arg(format!("--config-file={}", config.display()))
+            .arg(format!("--config-file={}", self.path("bus.conf").display()))
             .args(["--nofork", "--print-address"])
             .stdout(Stdio::piped())
-            .stderr(File::create(place.path("bus.log")).unwrap())
+            .stderr(File::create(self.path("bus.log")).unwrap())
             .spawn()
             .unwrap();
         // It says its address once it listens.
         BufReader::new(bus.stdout.take().unwrap()).read_line(&mut String::new()).unwrap();
-        place.bus = Some(Process(bus));
-        Some(place)
+        self.bus = Some(Process(bus));
     }
 
     fn path(&self, name: &str) -> PathBuf {
@@ -609,6 +612,21 @@ async fn a_bus_that_hangs_holds_nothing_up() {
     }
     assert!(stop(world.daemon) < Duration::from_secs(3));
     bus.signal(Signal::SIGCONT);
+}
+
+#[tokio::test]
+async fn a_bus_that_comes_back_finds_the_transport_again() {
+    let Some(mut world) = World::new().await else { return };
+    world.place.bus = None;
+    world.place.start_bus();
+    let root = world.place.client().await;
+    let mut names =
+        zbus::fdo::DBusProxy::new(&root).await.unwrap().receive_name_owner_changed().await.unwrap();
+    let back = async { while names.next().await.unwrap().args().unwrap().name() != NAME {} };
+    timeout(PATIENCE, back).await.unwrap();
+    world.root = root;
+    assert_eq!(world.property("Name").await, "irc_1");
+    assert!(world.place.log().contains("The bus is gone"));
 }
 
 #[tokio::test]
