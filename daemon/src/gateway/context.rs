@@ -45,6 +45,8 @@ pub enum Query {
     RosterToClear,
     /// A roster item was set for this local part.
     RosterSet(String),
+    /// A roster item was set for the gateway itself, as the user registered.
+    Introduction,
     /// A user's own vCard, for his avatar of this hash.
     OwnVCard(String),
 }

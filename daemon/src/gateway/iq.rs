@@ -146,14 +146,17 @@ impl User {
             }
             Query::Roster => self.roster_answer(cx, payload.filter(|p| p.is("query", ns::ROSTER))),
             Query::RosterToClear => self.clear_roster(cx, payload.filter(|p| p.is("query", ns::ROSTER))),
-            Query::RosterSet(node) => {
-                let error = match answer {
-                    None => Some(Condition::RemoteServerTimeout),
-                    Some(iq) => StanzaError::read(iq).map(|error| error.condition),
-                };
-                self.roster_was_set(cx, &node, error);
-            }
+            Query::RosterSet(node) => self.roster_was_set(cx, &node, failure(answer)),
+            Query::Introduction => self.introduced(cx, failure(answer)),
             Query::OwnVCard(hash) => self.own_vcard(cx, payload.filter(|p| p.is("vCard", ns::VCARD)), hash),
         }
+    }
+}
+
+/// Why a request failed, if it did.
+fn failure(answer: Option<&Element>) -> Option<Condition> {
+    match answer {
+        None => Some(Condition::RemoteServerTimeout),
+        Some(iq) => StanzaError::read(iq).map(|error| error.condition),
     }
 }

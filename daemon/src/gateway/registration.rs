@@ -233,10 +233,17 @@ impl User {
                 .with("name", name)
                 .with("subscription", "both");
             let iq = roster_iq(cx, "set", self.jid.as_str(), Some(item));
-            cx.send(iq);
+            cx.query(&self.jid, Jid::from(self.jid.clone()), iq, Query::Introduction);
             let probe = presence::probe(cx, &self.jid);
             cx.send(probe);
         } else {
+            cx.send(presence::typed(cx.jid.as_str(), self.jid.as_str(), "subscribe"));
+        }
+    }
+
+    /// The gateway is in the user's roster; if the server did not let it in, the user is asked to.
+    pub fn introduced(&self, cx: &mut Context, error: Option<Condition>) {
+        if error.is_some() && self.registration.is_some() {
             cx.send(presence::typed(cx.jid.as_str(), self.jid.as_str(), "subscribe"));
         }
     }

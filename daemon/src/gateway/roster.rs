@@ -202,7 +202,12 @@ impl User {
         let Some(contact) = self.contacts.by_node(node) else { return };
         if let Some(error) = error {
             self.roster.items.remove(node);
-            if matches!(error, Condition::Forbidden | Condition::NotAllowed | Condition::NotAuthorized) {
+            // COMPAT(ejabberd): versions up to 23.04 grant access to rosters and break down at every change of one.
+            // Remove when Debian 12 is history.
+            let broken = error == Condition::InternalServerError;
+            if broken
+                || matches!(error, Condition::Forbidden | Condition::NotAllowed | Condition::NotAuthorized)
+            {
                 self.roster.way = Way::Client;
             }
             if self.roster.way != Way::Privileged || !cx.up {

@@ -87,6 +87,21 @@ fn with_leave_contacts_are_put_into_the_roster() {
 }
 
 #[test]
+fn a_server_that_breaks_down_at_a_roster_set_leaves_it_to_the_user() {
+    let (mut stage, link) = privileged();
+    stage.buddy(link, "nurse", "Angelica", StatusType::Online);
+    stage.wait(2);
+    let set = roster_set(&mut stage);
+    stage.says(&format!(
+        "<iq type='error' from='romeo@example.org' to='{GATEWAY}' id='{}'><error type='wait'>\
+         <internal-server-error xmlns='urn:ietf:params:xml:ns:xmpp-stanzas'/></error></iq>",
+        set.attr("id").unwrap()
+    ));
+    stage.wait(60);
+    stage.stanza(presence_from("nurse@irc.example.org", Some("subscribe")));
+}
+
+#[test]
 fn a_rename_in_the_roster_goes_to_the_network() {
     let (mut stage, link) = privileged();
     stage.buddy(link, "nurse", "Angelica", StatusType::Online);
