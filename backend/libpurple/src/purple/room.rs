@@ -121,13 +121,8 @@ impl Account {
     pub fn list_rooms(&self) -> bool {
         let lists = self.protocol().info().is_some_and(|info| info.roomlist_get_list.is_some());
         let Some(gc) = self.connection().filter(|_| lists) else { return false };
-        // SAFETY: the connection lives. The plugin keeps the list; the reference that we get is given back.
-        unsafe {
-            let list = sys::purple_roomlist_get_list(gc);
-            if !list.is_null() {
-                sys::purple_roomlist_unref(list);
-            }
-        }
+        // SAFETY: the connection lives. The list belongs to the plugin, and is looked at when it is complete.
+        unsafe { sys::purple_roomlist_get_list(gc) };
         true
     }
 
