@@ -44,6 +44,8 @@ struct Stay {
     /// As the daemon wrote it.
     request: Room,
     stage: Stage,
+    /// The user's nick there, once the network has named it.
+    nick: String,
     /// The daemon wants to know how it goes on.
     tells: bool,
     /// To be joined again once it is left.
@@ -121,6 +123,7 @@ impl Session {
         let stay = Stay {
             request: room.clone(),
             stage: Stage::Asked,
+            nick: String::new(),
             tells,
             again: false,
             echoes: VecDeque::new(),
@@ -201,8 +204,13 @@ impl Session {
         password: String,
         out: &mut Vec<Frame>,
     ) {
-        let who = self.account.normalize(who);
-        let contact = self.contacts.name(who.split('/').next().unwrap_or_default()).to_owned();
+        let bare = who.split('/').next().unwrap_or_default();
+        // An occupant is named by nick.
+        let contact = if bare == room {
+            who.to_owned()
+        } else {
+            self.contacts.name(&self.account.normalize(bare)).to_owned()
+        };
         out.push(Frame::RoomInvite(Invitation {
             user_name: self.user.clone(),
             room,
@@ -263,15 +271,18 @@ impl Session {
 
     /// All occupants have been named.
     fn all_named(&mut self, room: &str, out: &mut Vec<Frame>) {
-        let nickname = self.account.nick_in_room(room);
         let topic = self.account.topic(room);
+        let fallback = self.account.nick_in_room(room);
         let (user_name, subject_follows) = (self.user.clone(), self.rooms.echoing);
         let Some(stay) = self.rooms.get(room) else { return };
         stay.stage = Stage::Joined;
+        if stay.nick.is_empty() {
+            stay.nick = fallback;
+        }
         if !stay.tells {
             return;
         }
-        let room = stay.request.room.clone();
+        let (room, nickname) = (stay.request.room.clone(), stay.nick.clone());
         if !subject_follows {
             let mut frame = self.conversation_message(&room, html::from_network(&topic).plain);
             frame.nickname = Some(String::new());
@@ -298,7 +309,7 @@ impl Session {
     /// The network says that somebody is not in a room: maybe it is the user, who left.
     pub fn room_vacated(&mut self, room: &str, nick: &str, now: Instant, out: &mut Vec<Frame>) {
         let is_it = |stay: &&mut Stay| {
-            matches!(stay.stage, Stage::Vacating(_)) && (stay.again || stay.request.nickname == nick)
+            matches!(stay.stage, Stage::Vacating(_)) && (stay.again || stay.nick == nick)
         };
         if self.rooms.get(room).filter(is_it).is_some() {
             self.vacated(&room.to_lowercase(), now, out);
@@ -366,7 +377,7 @@ impl Session {
             end.actor = Some(actor);
             out.push(Frame::RoomLeft(end));
         } else {
-            let mut frame = self.participant(room, &stay.request.nickname);
+            let mut frame = self.participant(room, &stay.nick);
             let banned = reason == RoomReason::Banned;
             frame.flag = if banned { ParticipantFlags::BANNED } else { ParticipantFlags::KICKED };
             frame.status = StatusType::None.into();
@@ -377,11 +388,9 @@ impl Session {
 
     /// Occupants came or changed.
     pub fn participants(&mut self, room: &str, participants: Vec<Participant>, out: &mut Vec<Frame>) {
-        let nick = self.account.nick_in_room(room);
-        let mut named = false;
         for participant in participants {
             let mut frame = self.participant(room, &participant.name);
-            named = named || participant.name == nick;
+            self.note_own_nick(room, &participant);
             frame.flag = if participant.role == Role::Moderator { ParticipantFlags::MODERATOR } else { 0 };
             frame.role = Some(participant.role.into());
             frame.affiliation = Some(participant.affiliation.into());
@@ -401,19 +410,33 @@ impl Session {
             }
             out.push(Frame::ParticipantChanged(frame));
         }
-        if named && self.rooms.get(room).is_some_and(|stay| matches!(stay.stage, Stage::Entering(_))) {
+        let is_complete = |stay: &mut Stay| matches!(stay.stage, Stage::Entering(_)) && !stay.nick.is_empty();
+        if self.rooms.get(room).is_some_and(is_complete) {
             self.all_named(room, out);
+        }
+    }
+
+    /// libpurple keeps the user's nick in a form of its own, so the occupants are looked through for it.
+    fn note_own_nick(&mut self, room: &str, participant: &Participant) {
+        let kept = self.account.nick_in_room(room).to_lowercase();
+        let exact = self.rooms.echoing;
+        let Some(stay) = self.rooms.get(room).filter(|stay| stay.nick.is_empty()) else { return };
+        let same = if exact {
+            participant.name == stay.request.nickname
+        } else {
+            participant.name.to_lowercase() == kept
+        };
+        if participant.own || same {
+            stay.nick.clone_from(&participant.name);
         }
     }
 
     /// An occupant changed the nick.
     pub fn participant_renamed(&mut self, room: &str, old: &str, new: String, out: &mut Vec<Frame>) {
         let mut frame = self.participant(room, old);
-        if self.account.nick_in_room(room) == new
-            && let Some(stay) = self.rooms.get(room)
-        {
+        if let Some(stay) = self.rooms.get(room).filter(|stay| stay.nick == old) {
             stay.renaming = false;
-            stay.request.nickname.clone_from(&new);
+            stay.nick.clone_from(&new);
         }
         frame.newname = Some(new);
         out.push(Frame::ParticipantChanged(frame));
@@ -458,11 +481,9 @@ impl Session {
     /// Whether a message in a room is one that the daemon sent, and shows by itself.
     pub fn is_known_echo(&mut self, message: &Message, text: &str, out: &mut Vec<Frame>) -> bool {
         let room = &message.conversation;
-        if message.delayed || message.who != self.account.nick_in_room(room) {
-            return false;
-        }
         let echoing = self.rooms.echoing;
-        let Some(stay) = self.rooms.get(room).filter(|stay| stay.tells) else { return false };
+        let own = |stay: &&mut Stay| stay.tells && !message.delayed && stay.nick == message.who;
+        let Some(stay) = self.rooms.get(room).filter(own) else { return false };
         let same = stay.echoes.iter().position(|(sent, _)| sent.trim() == text.trim());
         // What comes back may have been changed on its way, but is in order.
         let place = same.or_else(|| (echoing && !stay.echoes.is_empty()).then_some(0));

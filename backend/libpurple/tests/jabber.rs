@@ -308,7 +308,7 @@ fn a_refused_join_says_why() {
     juliet.join(JULIET, ROOM, "Romeo", "");
     assert_eq!(juliet.expect_refused(ROOM).0, RoomReason::NickTaken);
     juliet.join(JULIET, "verona@nowhere.example.net", "Juliet", "");
-    assert_eq!(juliet.expect_refused("verona@nowhere.example.net").0, RoomReason::NotFound);
+    assert_eq!(juliet.expect_refused("verona@nowhere.example.net").0, RoomReason::NotAllowed);
 
     juliet.join(JULIET, ROOM, "Juliet", "");
     juliet.expect_joined(ROOM);
@@ -352,7 +352,7 @@ fn rooms_are_listed_and_invited_to() {
         Frame::RoomInvite(invitation) => Some(invitation.clone()),
         _ => None,
     });
-    assert_eq!((invited.room.as_str(), invited.contact.as_str()), (ROOM, ROMEO_THERE));
+    assert_eq!((invited.room.as_str(), invited.contact.as_str()), (ROOM, "verona@rooms.example.net/Romeo"));
     juliet.send(&Frame::ListRooms(RoomListRequest { user_name: JULIET.to_owned() }));
     let list = juliet.expect("ROOM_LIST", |frame| match frame {
         Frame::RoomList(list) => Some(list.clone()),

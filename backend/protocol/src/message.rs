@@ -462,7 +462,7 @@ pub struct Invitation {
     /// Legacy name of the room.
     #[prost(string, required, tag = "2")]
     pub room: String,
-    /// Legacy name of who invites, or is invited.
+    /// Legacy name of who invites, or is invited; `room/nick` for an occupant.
     #[prost(string, required, tag = "3")]
     pub contact: String,
     /// What the one says to the other.

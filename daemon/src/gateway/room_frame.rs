@@ -206,12 +206,17 @@ impl User {
     pub fn network_invitation(&mut self, cx: &mut Context, frame: &Invitation) {
         let Some(room) = xep_0106::legacy_name_to_node(&frame.room, cx.escaping()) else { return };
         let room = cx.contact_bare(room.as_str());
-        let Some(contact) = self.node_for(cx, &frame.contact) else { return };
+        let nick = frame.contact.strip_prefix(&frame.room).and_then(|rest| rest.strip_prefix('/'));
+        let inviter = match (nick, self.node_for(cx, &frame.contact)) {
+            (Some(nick), _) if is_nick(nick) => format!("{room}/{nick}"),
+            (None, Some(contact)) => cx.contact_bare(&contact),
+            _ => room.clone(),
+        };
         let own = |text: &Option<String>| text.clone().filter(|text| !text.is_empty());
         let (text, password) = (own(&frame.text), own(&frame.password));
         let reason = text.clone().map(|text| Element::new("reason", ns::MUC_USER).text(text));
         let invite = Element::new("invite", ns::MUC_USER)
-            .with("from", cx.contact_bare(&contact))
+            .with("from", inviter)
             .children_from(reason);
         let secret = password.clone().map(|text| Element::new("password", ns::MUC_USER).text(text));
         let stanza = Element::new("message", ns::CLIENT)

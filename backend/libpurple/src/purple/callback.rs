@@ -246,8 +246,8 @@ pub(super) unsafe fn participant(room: &str, user: *const sys::PurpleConvChatBud
     // SAFETY: the caller's promise; its texts are texts or null.
     let (name, alias, flags) = unsafe { (copy((*user).name), copy((*user).alias), (*user).flags) };
     if let Some(known) = ear::occupant(room, &name) {
-        let ear::Occupant { role, affiliation, contact, show, text, .. } = known;
-        return Participant { name, alias, role, affiliation, contact, show, text };
+        let ear::Occupant { role, affiliation, own, contact, show, text, .. } = known;
+        return Participant { name, alias, role, affiliation, own, contact, show, text };
     }
     let has = |bits: u32| flags & bits != 0;
     let (role, affiliation) = if has(flag::PURPLE_CBFLAGS_FOUNDER) {
@@ -262,7 +262,16 @@ pub(super) unsafe fn participant(room: &str, user: *const sys::PurpleConvChatBud
         (Role::Participant, Affiliation::None)
     };
     let show = if has(flag::PURPLE_CBFLAGS_AWAY) { "away" } else { "" }.to_owned();
-    Participant { name, alias, role, affiliation, contact: String::new(), show, text: String::new() }
+    Participant {
+        name,
+        alias,
+        role,
+        affiliation,
+        own: false,
+        contact: String::new(),
+        show,
+        text: String::new(),
+    }
 }
 
 unsafe extern "C" fn update_user(conversation: *mut sys::PurpleConversation, name: *const c_char) {
@@ -381,7 +390,9 @@ unsafe extern "C" fn chat_invited(
             } else {
                 copy(sys::g_hash_table_lookup(components, key).cast())
             };
-            push(Event::Invited(id, copy(name), copy(who), copy(text), password));
+            let heard = ear::inviter();
+            let who = if heard.is_empty() { copy(who) } else { heard };
+            push(Event::Invited(id, copy(name), who, copy(text), password));
         }
         -1
     })

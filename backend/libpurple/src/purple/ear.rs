@@ -21,6 +21,7 @@ pub(super) struct Occupant {
     nick: String,
     pub(super) role: Role,
     pub(super) affiliation: Affiliation,
+    pub(super) own: bool,
     pub(super) contact: String,
     pub(super) show: String,
     pub(super) text: String,
@@ -35,7 +36,11 @@ struct Leaving {
     departure: Departure,
 }
 
+const MUC_USER: &str = "http://jabber.org/protocol/muc#user";
+
 thread_local! {
+    /// Who sent the invitation that is being handled; prpl-jabber may name the room.
+    static INVITER: RefCell<String> = const { RefCell::new(String::new()) };
     static OCCUPANT: RefCell<Option<Occupant>> = const { RefCell::new(None) };
     static LEAVING: RefCell<Option<Leaving>> = const { RefCell::new(None) };
     /// What is being handled was told already, so the plugin's own notice would tell it again.
@@ -46,12 +51,18 @@ thread_local! {
 fn begin() {
     OCCUPANT.set(None);
     LEAVING.set(None);
+    INVITER.set(String::new());
     TOLD.set(false);
 }
 
 /// Whether a notice would repeat what was told.
 pub(super) fn was_told() -> bool {
     TOLD.get()
+}
+
+/// Who sent the invitation that is being handled; empty if nothing better than what libpurple says is known.
+pub(super) fn inviter() -> String {
+    INVITER.with_borrow(String::clone)
 }
 
 /// What is known of an occupant who is just being mentioned.
@@ -170,6 +181,11 @@ pub(super) unsafe fn stanza(
     begin();
     // SAFETY: the caller's promise.
     unsafe {
+        if copy((*stanza).name) == "message" {
+            let invite = child(stanza, "x", MUC_USER).and_then(|x| child(x, "invite", ""));
+            INVITER.set(invite.map(|invite| attribute(invite, c"from")).unwrap_or_default());
+            return;
+        }
         if copy((*stanza).name) != "presence" {
             return;
         }
@@ -187,7 +203,7 @@ pub(super) unsafe fn stanza(
             }
             return;
         }
-        let Some(x) = child(stanza, "x", "http://jabber.org/protocol/muc#user") else { return };
+        let Some(x) = child(stanza, "x", MUC_USER) else { return };
         let item = child(x, "item", "");
         let item_attribute = |name| item.map(|item| attribute(item, name)).unwrap_or_default();
         if kind == "unavailable" {
@@ -200,6 +216,7 @@ pub(super) unsafe fn stanza(
                 nick: nick.to_owned(),
                 role: role(&item_attribute(c"role")),
                 affiliation: affiliation(&item_attribute(c"affiliation")),
+                own: has_code(x, "110"),
                 contact: item_attribute(c"jid").split('/').next().unwrap_or_default().to_owned(),
                 show: child(stanza, "show", "").map(|node| data(node)).unwrap_or_default(),
                 text: child(stanza, "status", "").map(|node| data(node)).unwrap_or_default(),
@@ -267,12 +284,7 @@ unsafe fn departure_of(
     // SAFETY: the caller's promise.
     unsafe {
         let destroyed = child(x, "destroy", "");
-        let codes: Vec<String> = children(x)
-            .into_iter()
-            .filter(|node| copy((**node).name) == "status")
-            .map(|node| attribute(node, c"code"))
-            .collect();
-        let has = |code: &str| codes.iter().any(|other| other == code);
+        let has = |code: &str| has_code(x, code);
         let reason = if destroyed.is_some() {
             RoomReason::Destroyed
         } else if has("301") {
@@ -298,6 +310,16 @@ unsafe fn departure_of(
         let actor = actor.map(|actor| attribute(actor, c"nick")).unwrap_or_default();
         Departure { reason, actor, text }
     }
+}
+
+/// # Safety
+/// `x` lives.
+unsafe fn has_code(x: *mut sys::xmlnode, code: &str) -> bool {
+    // SAFETY: the caller's promise.
+    unsafe { children(x) }.into_iter().any(|node| {
+        // SAFETY: children live as long as their parent.
+        unsafe { copy((*node).name) == "status" && attribute(node, c"code") == code }
+    })
 }
 
 fn role(name: &str) -> Role {

@@ -121,6 +121,8 @@ pub struct Participant {
     pub role: Role,
     /// What the occupant may do for good.
     pub affiliation: Affiliation,
+    /// It is the user, as far as is known.
+    pub own: bool,
     /// Who it is outside of the room; empty if not known.
     pub contact: String,
     /// As `<show/>` of XMPP.
