@@ -19,6 +19,7 @@ use crate::storage::{Answer, Registration, Request, StoredContact, StoredUser};
 mod adhoc;
 mod admin;
 mod backends;
+mod chaos;
 mod link;
 mod messages;
 mod presence;

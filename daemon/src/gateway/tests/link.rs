@@ -164,3 +164,15 @@ fn a_question_about_the_roster_that_got_lost_takes_no_privilege_away() {
     assert!(!stage.stanzas.iter().any(presence_from("nurse@irc.example.org", Some("subscribe"))));
     roster_set(&mut stage);
 }
+
+#[test]
+#[ignore = "he stays in memory for ever"]
+fn who_may_not_log_in_and_left_meanwhile_is_forgotten() {
+    let mut stage = Stage::with("vip_only=1\n", OURS);
+    stage.registered("romeo@example.org", "romeo");
+    stage.says(&format!("<presence from='{ROMEO}' to='{GATEWAY}'/>"));
+    stage.event(Event::XmppDown);
+    stage.event(Event::XmppUp);
+    stage.wait(300);
+    assert!(stage.gateway.users.is_empty());
+}

@@ -349,3 +349,15 @@ fn strangers_do_not_keep_users_out() {
     stage.says(&format!("<presence from='{ROMEO}' to='{GATEWAY}'/>"));
     stage.login_of("romeo@example.org");
 }
+
+#[test]
+#[ignore = "he stays in memory for ever"]
+fn who_may_not_log_in_and_left_is_forgotten() {
+    let mut stage = Stage::with("vip_only=1\n", OURS);
+    stage.registered("romeo@example.org", "romeo");
+    stage.says(&format!("<presence from='{ROMEO}' to='{GATEWAY}'/>"));
+    stage.wait(120);
+    stage.says(&format!("<presence from='{ROMEO}' to='{GATEWAY}' type='unavailable'/>"));
+    stage.wait(120);
+    assert!(stage.gateway.users.is_empty());
+}
