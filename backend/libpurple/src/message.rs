@@ -182,7 +182,13 @@ impl Session {
         }
     }
 
-    pub(crate) fn refused(&self, serial: Option<u64>, error: ConnectionError, text: &str, out: &mut Vec<Frame>) {
+    pub(crate) fn refused(
+        &self,
+        serial: Option<u64>,
+        error: ConnectionError,
+        text: &str,
+        out: &mut Vec<Frame>,
+    ) {
         match serial {
             Some(serial) => out.push(Frame::Result(MessageResult {
                 user_name: self.user.clone(),
@@ -214,7 +220,9 @@ impl Session {
     /// Somebody wrote, or the network said something about a conversation.
     pub fn received(&mut self, message: &Message, out: &mut Vec<Frame>) {
         let text = html::from_network(&message.html);
-        if message.kind == MessageKind::Error && self.room_refused_message(&message.conversation, &text.plain, out) {
+        if message.kind == MessageKind::Error
+            && self.room_refused_message(&message.conversation, &text.plain, out)
+        {
             return;
         }
         if matches!(message.kind, MessageKind::System | MessageKind::Error) {

@@ -173,7 +173,9 @@ impl Session {
     /// The user wants another nick.
     pub fn change_nick(&mut self, room: &Room) {
         let nick = room.nickname.as_str();
-        let Some(stay) = self.rooms.get(&room.room).filter(|stay| stay.stage == Stage::Joined) else { return };
+        let Some(stay) = self.rooms.get(&room.room).filter(|stay| stay.stage == Stage::Joined) else {
+            return;
+        };
         stay.renaming = true;
         if !is_one_line(nick) || (self.rooms.irc && !irc::is_name(nick)) {
             return;
@@ -196,14 +198,7 @@ impl Session {
     }
 
     /// Somebody invites the user.
-    pub fn invited(
-        &self,
-        room: String,
-        who: &str,
-        text: String,
-        password: String,
-        out: &mut Vec<Frame>,
-    ) {
+    pub fn invited(&self, room: String, who: &str, text: String, password: String, out: &mut Vec<Frame>) {
         let bare = who.split('/').next().unwrap_or_default();
         // An occupant is named by nick.
         let contact = if bare == room {
@@ -223,8 +218,12 @@ impl Session {
     /// The user, as a moderator, wants something of the network.
     pub fn moderate(&mut self, command: &RoomCommand, out: &mut Vec<Frame>) {
         let serial = Some(command.serial);
-        let reason: String =
-            command.text.iter().flat_map(|text| text.chars()).map(|c| if c.is_control() { ' ' } else { c }).collect();
+        let reason: String = command
+            .text
+            .iter()
+            .flat_map(|text| text.chars())
+            .map(|c| if c.is_control() { ' ' } else { c })
+            .collect();
         let role = command.role.and_then(|number| Role::try_from(number).ok());
         let affiliation = command.affiliation.and_then(|number| Affiliation::try_from(number).ok());
         let raw = if !is_one_line(&command.nickname) || !self.account.is_in_room(&command.room) {
@@ -308,9 +307,8 @@ impl Session {
 
     /// The network says that somebody is not in a room: maybe it is the user, who left.
     pub fn room_vacated(&mut self, room: &str, nick: &str, now: Instant, out: &mut Vec<Frame>) {
-        let is_it = |stay: &&mut Stay| {
-            matches!(stay.stage, Stage::Vacating(_)) && (stay.again || stay.nick == nick)
-        };
+        let is_it =
+            |stay: &&mut Stay| matches!(stay.stage, Stage::Vacating(_)) && (stay.again || stay.nick == nick);
         if self.rooms.get(room).filter(is_it).is_some() {
             self.vacated(&room.to_lowercase(), now, out);
         }
@@ -458,8 +456,7 @@ impl Session {
 
     /// The topic is known or changed.
     pub fn topic_changed(&self, room: &str, topic: &str, who: String, out: &mut Vec<Frame>) {
-        let mut frame =
-            self.conversation_message(self.rooms.name(room), html::from_network(topic).plain);
+        let mut frame = self.conversation_message(self.rooms.name(room), html::from_network(topic).plain);
         // prpl-irc names setters as user and host.
         frame.nickname = Some(who.split('!').next().unwrap_or_default().to_owned());
         out.push(Frame::RoomSubjectChanged(frame));
@@ -576,9 +573,9 @@ fn irc_command(
         }
         (Some(Role::Participant), _) | (None, Some(Affiliation::Member)) => mode("-o+v", pair()),
         (Some(Role::Visitor), _) | (None, Some(Affiliation::None)) => mode("-o-v", pair()),
-        (None, Some(Affiliation::Outcast)) => Some(format!(
-            "MODE {room} +b {nick}!*@*\r\nKICK {room} {nick} :{reason}\r\n"
-        )),
+        (None, Some(Affiliation::Outcast)) => {
+            Some(format!("MODE {room} +b {nick}!*@*\r\nKICK {room} {nick} :{reason}\r\n"))
+        }
         (None, None) => None,
     }
 }

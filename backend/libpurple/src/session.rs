@@ -273,7 +273,10 @@ impl Session {
 
     /// When something will be due.
     pub fn next_deadline(&self) -> Option<Instant> {
-        [self.contacts.deadline(), self.outgoing.deadline(), self.rooms.deadline()].into_iter().flatten().min()
+        [self.contacts.deadline(), self.outgoing.deadline(), self.rooms.deadline()]
+            .into_iter()
+            .flatten()
+            .min()
     }
 
     /// A frame about a contact, with nothing but the name.

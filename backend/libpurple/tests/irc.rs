@@ -446,7 +446,10 @@ fn a_channel_is_joined_spoken_in_and_left() {
     let mut daemon = in_room(&stage);
     daemon.join(ROMEO, "#Verona", "Montague", "");
     let tybalts = daemon.expect_occupant("tybalt", |who| who.room == "#Verona");
-    assert_eq!((tybalts.occupant_role(), tybalts.occupant_affiliation()), (Role::Moderator, Affiliation::Admin));
+    assert_eq!(
+        (tybalts.occupant_role(), tybalts.occupant_affiliation()),
+        (Role::Moderator, Affiliation::Admin)
+    );
     let topic = daemon.expect("ROOM_SUBJECT_CHANGED", |frame| match frame {
         Frame::RoomSubjectChanged(topic) if topic.buddy_name == "#Verona" => Some(topic.message.clone()),
         _ => None,
@@ -492,9 +495,9 @@ fn a_channel_is_joined_spoken_in_and_left() {
     tybalt.expect(" JOIN ");
     daemon.leave(ROMEO, "#Verona");
     tybalt.expect(" PART ");
-    let echoes = daemon.seen().iter().filter(|frame| {
-        matches!(frame, Frame::ConvMessage(message) if message.nickname.as_deref() == Some("romeo"))
-    });
+    let echoes = daemon.seen().iter().filter(
+        |frame| matches!(frame, Frame::ConvMessage(message) if message.nickname.as_deref() == Some("romeo")),
+    );
     assert_eq!(echoes.count(), 0, "what is acknowledged does not come back");
 }
 

@@ -26,7 +26,10 @@ impl Hashes {
     /// To be renewed when the backends' capabilities or the configuration change.
     pub fn compute(config: &Config, capabilities: &Capabilities) -> Self {
         let caps = |info| Caps::of(NODE, &info).element();
-        Self { gateway: caps(gateway_info(config, capabilities)), contact: caps(contact_info(config, capabilities)) }
+        Self {
+            gateway: caps(gateway_info(config, capabilities)),
+            contact: caps(contact_info(config, capabilities)),
+        }
     }
 }
 

@@ -389,7 +389,8 @@ impl User {
     /// A message for a room, or for an occupant; `false` if it is not for one.
     pub fn room_message(&mut self, cx: &mut Context, node: &str, stanza: &Element) -> bool {
         let groupchat = stanza.attr("type") == Some("groupchat");
-        let invites = stanza.find("x", ns::MUC_USER).is_some_and(|x| x.find("invite", ns::MUC_USER).is_some());
+        let invites =
+            stanza.find("x", ns::MUC_USER).is_some_and(|x| x.find("invite", ns::MUC_USER).is_some());
         if self.rooms.at(node).is_none() && !groupchat && !invites {
             return false;
         }
@@ -448,7 +449,9 @@ impl User {
         let to = stanza.attr("to").and_then(|to| to.parse::<Jid>().ok());
         let node = to.as_ref().and_then(Jid::node).map(|node| node.to_string());
         let Some(room) = node.as_deref().and_then(|node| self.rooms.by_node(node)) else { return };
-        for (name, namespace) in [("stanza-id", ns::SID), ("occupant-id", ns::OCCUPANT_ID), ("delay", ns::DELAY)] {
+        for (name, namespace) in
+            [("stanza-id", ns::SID), ("occupant-id", ns::OCCUPANT_ID), ("delay", ns::DELAY)]
+        {
             stanza.remove_children(name, namespace);
         }
         stanza.set_attr("from", room.occupant_jid(cx, &room.nick));

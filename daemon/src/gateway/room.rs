@@ -201,7 +201,8 @@ impl Room {
             return Some(nick);
         }
         let is_it = |(nick, occupant): &(&String, &Occupant)| {
-            occupant.alias.as_deref() == Some(shown) || (occupant.alias.is_none() && fold(nick) == fold(shown))
+            occupant.alias.as_deref() == Some(shown)
+                || (occupant.alias.is_none() && fold(nick) == fold(shown))
         };
         self.occupants.iter().find(is_it).map(|(nick, _)| nick.as_str())
     }
@@ -546,7 +547,8 @@ impl Rooms {
         if let Some(room) = self.at(node) {
             return room.name.clone();
         }
-        let is_it = |listed: &&Listed| listed.jid.strip_prefix(node).is_some_and(|rest| rest.starts_with('@'));
+        let is_it =
+            |listed: &&Listed| listed.jid.strip_prefix(node).is_some_and(|rest| rest.starts_with('@'));
         match self.list.iter().find(is_it) {
             Some(listed) => listed.name.clone(),
             None => xep_0106::node_to_legacy_name(node),

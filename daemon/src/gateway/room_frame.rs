@@ -58,8 +58,7 @@ impl User {
     /// The user is not in a room any more.
     pub fn room_left(&mut self, cx: &mut Context, frame: &RoomEnd) {
         let Some(room) = self.rooms.remove(&frame.room) else { return };
-        let departure =
-            Departure::new(frame.room_reason(), frame.text.as_deref()).by(frame.actor.as_deref());
+        let departure = Departure::new(frame.room_reason(), frame.text.as_deref()).by(frame.actor.as_deref());
         if room.is_entered() {
             room.expel(cx, &self.jid, &departure);
         } else {
@@ -83,8 +82,7 @@ impl User {
         let extension = self.has_room_extension(cx);
         let user = self.jid.clone();
         let Some(room) = self.rooms.by_name(&frame.room) else { return };
-        let own =
-            fold(&frame.nickname) == fold(&room.nick) || frame.flags().contains(ParticipantFlags::ME);
+        let own = fold(&frame.nickname) == fold(&room.nick) || frame.flags().contains(ParticipantFlags::ME);
         if let Some(reason) = refusal(frame).filter(|_| own) {
             let end = RoomEnd {
                 room: frame.room.clone(),
@@ -215,9 +213,7 @@ impl User {
         let own = |text: &Option<String>| text.clone().filter(|text| !text.is_empty());
         let (text, password) = (own(&frame.text), own(&frame.password));
         let reason = text.clone().map(|text| Element::new("reason", ns::MUC_USER).text(text));
-        let invite = Element::new("invite", ns::MUC_USER)
-            .with("from", inviter)
-            .children_from(reason);
+        let invite = Element::new("invite", ns::MUC_USER).with("from", inviter).children_from(reason);
         let secret = password.clone().map(|text| Element::new("password", ns::MUC_USER).text(text));
         let stanza = Element::new("message", ns::CLIENT)
             .with("from", room.clone())

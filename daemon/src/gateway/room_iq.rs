@@ -134,9 +134,8 @@ impl User {
             // Occupants are not shown with JIDs outside of the room.
             "muc_semianonymous",
         ];
-        let mut info = Info::default()
-            .identity(Identity::new("conference", "text").name(name))
-            .features(&features);
+        let mut info =
+            Info::default().identity(Identity::new("conference", "text").name(name)).features(&features);
         info.forms.push(form);
         cx.send(iq_result(iq).child(info.element()));
     }
@@ -206,7 +205,13 @@ impl User {
         }
     }
 
-    fn room_command(&mut self, cx: &Context, iq: &Element, query: &Element, node: &str) -> Option<RoomCommand> {
+    fn room_command(
+        &mut self,
+        cx: &Context,
+        iq: &Element,
+        query: &Element,
+        node: &str,
+    ) -> Option<RoomCommand> {
         let item = query.find("item", ns::MUC_ADMIN)?;
         let role = item.attr("role").and_then(role_of);
         let affiliation = item.attr("affiliation").and_then(affiliation_of);
@@ -236,7 +241,12 @@ impl User {
     /// There is nobody any more who could carry out what moderators asked for.
     pub fn forget_commands(&mut self, cx: &mut Context) {
         for Awaited { iq, .. } in std::mem::take(&mut self.commands) {
-            cx.refuse(&iq, ErrorType::Wait, Condition::RecipientUnavailable, "The connection to the network broke");
+            cx.refuse(
+                &iq,
+                ErrorType::Wait,
+                Condition::RecipientUnavailable,
+                "The connection to the network broke",
+            );
         }
     }
 
@@ -257,11 +267,18 @@ impl User {
 }
 
 fn role_of(name: &str) -> Option<Role> {
-    [Role::None, Role::Visitor, Role::Participant, Role::Moderator].into_iter().find(|r| role_name(*r) == name)
+    [Role::None, Role::Visitor, Role::Participant, Role::Moderator]
+        .into_iter()
+        .find(|r| role_name(*r) == name)
 }
 
 fn affiliation_of(name: &str) -> Option<Affiliation> {
-    let all =
-        [Affiliation::Outcast, Affiliation::None, Affiliation::Member, Affiliation::Admin, Affiliation::Owner];
+    let all = [
+        Affiliation::Outcast,
+        Affiliation::None,
+        Affiliation::Member,
+        Affiliation::Admin,
+        Affiliation::Owner,
+    ];
     all.into_iter().find(|affiliation| affiliation_name(*affiliation) == name)
 }

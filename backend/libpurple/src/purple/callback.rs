@@ -189,7 +189,9 @@ unsafe extern "C" fn write(
             MessageKind::Received
         };
         let echo = kind != MessageKind::Error && Account::is_sending();
-        if (echo && kind == MessageKind::SentElsewhere && !in_room) || flags & flag::PURPLE_MESSAGE_INVISIBLE != 0 {
+        if (echo && kind == MessageKind::SentElsewhere && !in_room)
+            || flags & flag::PURPLE_MESSAGE_INVISIBLE != 0
+        {
             return;
         }
         // SAFETY: libpurple passes texts or null.
@@ -434,11 +436,7 @@ pub(super) fn forget_reader() {
 }
 
 /// Before prpl-irc handles a line.
-unsafe extern "C" fn reading_line(
-    gc: *mut sys::PurpleConnection,
-    line: *mut *mut c_char,
-    _: *mut c_void,
-) {
+unsafe extern "C" fn reading_line(gc: *mut sys::PurpleConnection, line: *mut *mut c_char, _: *mut c_void) {
     guard((), || {
         READING.set(account_of(gc));
         // SAFETY: libpurple passes the address of a text; the connection lives during the callback.

@@ -37,11 +37,11 @@ pub use dialog::{Answer, DialogId};
 pub use event::{
     Departure, Dialog, Event, Leaver, Message, MessageKind, Participant, Typing, next_event, on_event,
 };
-pub use room::take_invitations;
 pub use protocol::{OptionKind, Protocol, ProtocolOption, protocols};
 pub use resolver::{
     Lookup, LookupResult, ServiceRecord, answer as resolver_answer, ask_name_server as resolver_ask,
 };
+pub use room::take_invitations;
 
 use std::ffi::{CStr, CString, c_char};
 use std::panic::{AssertUnwindSafe, catch_unwind};

@@ -1,8 +1,6 @@
 //! Rooms.
 
-use spectrum2_backend_protocol::{
-    Invitation, Participant, Room, RoomEnd, RoomList, RoomReason,
-};
+use spectrum2_backend_protocol::{Invitation, Participant, Room, RoomEnd, RoomList, RoomReason};
 
 use super::*;
 
@@ -43,7 +41,12 @@ fn joined(nick: &str) -> Frame {
 }
 
 fn room(nick: &str) -> Room {
-    Room { user_name: "romeo@example.org".into(), nickname: nick.into(), room: "#verona".into(), password: None }
+    Room {
+        user_name: "romeo@example.org".into(),
+        nickname: nick.into(),
+        room: "#verona".into(),
+        password: None,
+    }
 }
 
 fn end(reason: RoomReason, text: &str, actor: &str) -> RoomEnd {
@@ -138,12 +141,17 @@ fn a_join_is_shown_in_the_order_of_the_xep() {
     let s = &stage.stanzas;
     assert!(s.iter().all(|stanza| stanza.attr("to") == Some(ROMEO)));
     assert_eq!(codes(&s[2]), [110]);
-    assert_eq!((item(&s[1]).attr("role"), item(&s[1]).attr("affiliation")), (Some("moderator"), Some("admin")));
+    assert_eq!(
+        (item(&s[1]).attr("role"), item(&s[1]).attr("affiliation")),
+        (Some("moderator"), Some("admin"))
+    );
     assert_eq!(s[3].find("delay", ns::DELAY).and_then(|d| d.attr("stamp")), Some("2026-11-21T22:24:12Z"));
     assert_eq!(s[5].child_text("subject", ns::CLIENT).as_deref(), Some("The streets of Verona"));
     assert!(s[5].find_same("body").is_none());
     assert!(s[6].find("delay", ns::DELAY).is_none());
-    let ids = |s: &Element| s.find("stanza-id", ns::SID).map(|id| (id.attr("by").map(str::to_owned), id.attr("id").is_some()));
+    let ids = |s: &Element| {
+        s.find("stanza-id", ns::SID).map(|id| (id.attr("by").map(str::to_owned), id.attr("id").is_some()))
+    };
     assert_eq!(ids(&s[6]), Some((Some(ROOM.to_owned()), true)));
     assert_eq!(s[6].find("occupant-id", ns::OCCUPANT_ID), s[0].find("occupant-id", ns::OCCUPANT_ID));
 }
@@ -247,14 +255,24 @@ fn a_message_comes_back_with_its_id_when_the_room_has_it() {
     let (_, message) = stage.conversation();
     assert_eq!((message.buddy_name.as_str(), message.message.as_str()), ("#verona", "Peace"));
     let serial = message.serial.unwrap();
-    stage.network(link, Frame::Result(MessageResult { user_name: "romeo@example.org".into(), serial, error: None, text: None }));
+    stage.network(
+        link,
+        Frame::Result(MessageResult {
+            user_name: "romeo@example.org".into(),
+            serial,
+            error: None,
+            text: None,
+        }),
+    );
     assert_eq!(stage.stanzas.len(), 2);
     let echo = stage.stanza(|s| s.attr("to") == Some(ROMEO));
     assert_eq!((echo.attr("from"), echo.attr("id")), (Some("#verona@irc.example.org/Romeo"), Some("m1")));
     assert!(echo.find("origin-id", ns::SID).is_some() && echo.find("stanza-id", ns::SID).is_some());
     stage.stanzas.clear();
 
-    stage.says(&format!("<message from='{ROMEO}' to='{ROOM}' type='groupchat' id='m2'><body>x</body></message>"));
+    stage.says(&format!(
+        "<message from='{ROMEO}' to='{ROOM}' type='groupchat' id='m2'><body>x</body></message>"
+    ));
     let serial = stage.conversation().1.serial.unwrap();
     let result = MessageResult {
         user_name: "romeo@example.org".into(),
@@ -264,7 +282,10 @@ fn a_message_comes_back_with_its_id_when_the_room_has_it() {
     };
     stage.network(link, Frame::Result(result));
     let refused = stage.only_stanza();
-    assert_eq!((refused.attr("type"), refused.attr("id"), refused.attr("from")), (Some("error"), Some("m2"), Some(ROOM)));
+    assert_eq!(
+        (refused.attr("type"), refused.attr("id"), refused.attr("from")),
+        (Some("error"), Some("m2"), Some(ROOM))
+    );
     assert!(refused.to_xml().contains("Cannot send to channel"));
 }
 
@@ -285,7 +306,9 @@ fn who_is_not_in_the_room_may_not_speak_there() {
 fn private_messages_go_both_ways() {
     let mut stage = Stage::new();
     let link = in_the_room(&mut stage);
-    stage.says(&format!("<message from='{ROMEO}' to='{ROOM}/tybalt' type='chat' id='1'><body>psst</body></message>"));
+    stage.says(&format!(
+        "<message from='{ROMEO}' to='{ROOM}/tybalt' type='chat' id='1'><body>psst</body></message>"
+    ));
     assert_eq!(stage.conversation().1.buddy_name, "#verona/tybalt");
     // IRC has private messages, but not in rooms.
     let answer = ConversationMessage {
@@ -296,16 +319,23 @@ fn private_messages_go_both_ways() {
     };
     stage.network(link, Frame::ConvMessage(answer.clone()));
     let heard = stage.only_stanza();
-    assert_eq!((heard.attr("from"), heard.attr("type")), (Some("#verona@irc.example.org/tybalt"), Some("chat")));
+    assert_eq!(
+        (heard.attr("from"), heard.attr("type")),
+        (Some("#verona@irc.example.org/tybalt"), Some("chat"))
+    );
     assert!(heard.find("x", ns::MUC_USER).is_some());
 
     let private = ConversationMessage { pm: Some(true), ..said("tybalt", "one word?", "") };
     stage.network(link, Frame::ConvMessage(private));
     assert_eq!(stage.only_stanza().attr("from"), Some("#verona@irc.example.org/tybalt"));
 
-    stage.says(&format!("<message from='{ROMEO}' to='{ROOM}/paris' type='chat' id='1'><body>psst</body></message>"));
+    stage.says(&format!(
+        "<message from='{ROMEO}' to='{ROOM}/paris' type='chat' id='1'><body>psst</body></message>"
+    ));
     assert_eq!(condition(&stage.only_stanza()), Some("item-not-found"));
-    stage.says(&format!("<message from='{ROMEO}' to='tybalt@{GATEWAY}' type='chat' id='2'><body>you</body></message>"));
+    stage.says(&format!(
+        "<message from='{ROMEO}' to='tybalt@{GATEWAY}' type='chat' id='2'><body>you</body></message>"
+    ));
     stage.network(link, Frame::ConvMessage(answer));
     assert_eq!(stage.stanza(|s| s.name() == "message").attr("from"), Some("tybalt@irc.example.org/bot"));
 }
@@ -318,7 +348,10 @@ fn kicks_bans_and_departures_are_shown() {
     stage.stanzas.clear();
     stage.network(link, gone("paris", RoomReason::Kicked, "tybalt", "County!"));
     let kicked = stage.only_stanza();
-    assert_eq!((nick(&kicked), kicked.attr("type"), codes(&kicked)), ("paris", Some("unavailable"), vec![307]));
+    assert_eq!(
+        (nick(&kicked), kicked.attr("type"), codes(&kicked)),
+        ("paris", Some("unavailable"), vec![307])
+    );
     assert_eq!(item(&kicked).find("actor", ns::MUC_USER).and_then(|a| a.attr("nick")), Some("tybalt"));
     assert_eq!(item(&kicked).child_text("reason", ns::MUC_USER).as_deref(), Some("County!"));
 
@@ -326,7 +359,9 @@ fn kicks_bans_and_departures_are_shown() {
     let banned = stage.only_stanza();
     assert_eq!((nick(&banned), codes(&banned)), ("Romeo", vec![301, 110]));
     assert_eq!(item(&banned).attr("affiliation"), Some("outcast"));
-    stage.says(&format!("<message from='{ROMEO}' to='{ROOM}' type='groupchat' id='1'><body>x</body></message>"));
+    stage.says(&format!(
+        "<message from='{ROMEO}' to='{ROOM}' type='groupchat' id='1'><body>x</body></message>"
+    ));
     assert_eq!(condition(&stage.only_stanza()), Some("not-acceptable"));
 }
 
@@ -407,7 +442,8 @@ fn a_short_break_is_not_seen() {
 fn the_end_of_the_session_is_the_end_of_the_stay() {
     let mut stage = Stage::new();
     let link = in_the_room(&mut stage);
-    let refused = Disconnected { user: "romeo@example.org".into(), error: 2, message: Some("K-lined".into()) };
+    let refused =
+        Disconnected { user: "romeo@example.org".into(), error: 2, message: Some("K-lined".into()) };
     stage.network(link, Frame::Disconnected(refused));
     let left = stage.stanza(presence_from("#verona@irc.example.org/Romeo", Some("unavailable")));
     assert_eq!(codes(&left), [333, 110]);
@@ -447,7 +483,9 @@ fn a_backend_of_spectrum_2_joins_by_the_own_entry_and_echoes() {
     stage.network(link, subject("Verona", "Spectrum 2"));
     assert_eq!(stage.only_stanza().attr("from"), Some(ROOM));
 
-    stage.says(&format!("<message from='{ROMEO}' to='{ROOM}' type='groupchat' id='m1'><body>Peace</body></message>"));
+    stage.says(&format!(
+        "<message from='{ROMEO}' to='{ROOM}' type='groupchat' id='m1'><body>Peace</body></message>"
+    ));
     stage.conversation();
     stage.network(link, Frame::ConvMessage(said("romeo", "Peace", "")));
     let echo = stage.only_stanza();
@@ -511,10 +549,20 @@ fn rooms_are_listed_page_by_page_when_somebody_asks() {
     stage.network(link, Frame::RoomList(list));
     let answer = stage.only_stanza();
     let query = answer.find("query", ns::DISCO_ITEMS).unwrap();
-    let rooms: Vec<_> = query.elements().filter(|c| c.name() == "item").map(|c| (c.attr("jid").unwrap(), c.attr("name").unwrap())).collect();
+    let rooms: Vec<_> = query
+        .elements()
+        .filter(|c| c.name() == "item")
+        .map(|c| (c.attr("jid").unwrap(), c.attr("name").unwrap()))
+        .collect();
     assert_eq!(rooms, [("#mantua@irc.example.org", "#mantua"), ("#padua@irc.example.org", "#padua")]);
-    assert_eq!(query.find("set", ns::RSM).and_then(|set| set.child_text("count", ns::RSM)).as_deref(), Some("3"));
-    ask(&mut stage, "<set xmlns='http://jabber.org/protocol/rsm'><max>2</max><after>#padua@irc.example.org</after></set>");
+    assert_eq!(
+        query.find("set", ns::RSM).and_then(|set| set.child_text("count", ns::RSM)).as_deref(),
+        Some("3")
+    );
+    ask(
+        &mut stage,
+        "<set xmlns='http://jabber.org/protocol/rsm'><max>2</max><after>#padua@irc.example.org</after></set>",
+    );
     assert!(stage.only_stanza().to_xml().contains("name='Streets'"), "from what is known for a while");
 
     join(&mut stage, "orchard", "Romeo", "");
@@ -529,12 +577,24 @@ fn rooms_are_listed_page_by_page_when_somebody_asks() {
 fn a_room_says_what_it_is() {
     let mut stage = Stage::new();
     in_the_room(&mut stage);
-    stage.says(&format!("<iq type='get' id='d' from='{ROMEO}' to='{ROOM}'><query xmlns='{}'/></iq>", ns::DISCO_INFO));
+    stage.says(&format!(
+        "<iq type='get' id='d' from='{ROMEO}' to='{ROOM}'><query xmlns='{}'/></iq>",
+        ns::DISCO_INFO
+    ));
     let info = stage.only_stanza().to_xml();
-    for part in ["category='conference'", ns::MUC_STABLE_ID, ns::OCCUPANT_ID, ns::MUC_SELF_PING, "The streets of Verona"] {
+    for part in [
+        "category='conference'",
+        ns::MUC_STABLE_ID,
+        ns::OCCUPANT_ID,
+        ns::MUC_SELF_PING,
+        "The streets of Verona",
+    ] {
         assert!(info.contains(part), "{part} is not in {info}");
     }
-    stage.says(&format!("<iq type='get' id='d' from='{ROMEO}' to='{GATEWAY}'><query xmlns='{}'/></iq>", ns::DISCO_INFO));
+    stage.says(&format!(
+        "<iq type='get' id='d' from='{ROMEO}' to='{GATEWAY}'><query xmlns='{}'/></iq>",
+        ns::DISCO_INFO
+    ));
     let info = stage.only_stanza().to_xml();
     assert!(info.contains("category='conference'") && info.contains("'http://jabber.org/protocol/muc'"));
 }
@@ -561,7 +621,10 @@ fn invitations_go_both_ways() {
         "<message from='{ROMEO}' to='{ROOM}'><x xmlns='{}'><invite to='nurse@{GATEWAY}'><reason>Come</reason></invite></x></message>",
         ns::MUC_USER
     ));
-    stage.says(&format!("<message from='{ROMEO}' to='nurse@{GATEWAY}'><x xmlns='{}' jid='{ROOM}'/></message>", ns::CONFERENCE));
+    stage.says(&format!(
+        "<message from='{ROMEO}' to='nurse@{GATEWAY}'><x xmlns='{}' jid='{ROOM}'/></message>",
+        ns::CONFERENCE
+    ));
     for text in [Some("Come".to_owned()), None] {
         let (_, sent) = stage.frame(|frame| match frame {
             Frame::RoomInvite(invitation) => Some(invitation.clone()),
@@ -585,9 +648,20 @@ fn moderators_act_and_learn_what_came_of_it() {
             Frame::RoomCommand(command) => Some(command.clone()),
             _ => None,
         });
-        assert_eq!((command.nickname.as_str(), command.role, command.text.as_deref()), ("tybalt", Some(0), Some("out")));
+        assert_eq!(
+            (command.nickname.as_str(), command.role, command.text.as_deref()),
+            ("tybalt", Some(0), Some("out"))
+        );
         let text = error.map(|_| "You're not channel operator".to_owned());
-        stage.network(link, Frame::Result(MessageResult { user_name: "romeo@example.org".into(), serial: command.serial, error, text }));
+        stage.network(
+            link,
+            Frame::Result(MessageResult {
+                user_name: "romeo@example.org".into(),
+                serial: command.serial,
+                error,
+                text,
+            }),
+        );
         assert_eq!(stage.only_stanza().attr("type"), Some(kind));
     }
 }
