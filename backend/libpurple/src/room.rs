@@ -198,7 +198,7 @@ impl Session {
     }
 
     /// Somebody invites the user.
-    pub fn invited(&self, room: String, who: &str, text: String, password: String, out: &mut Vec<Frame>) {
+    pub fn invited(&self, room: String, who: &str, text: &str, password: String, out: &mut Vec<Frame>) {
         let bare = who.split('/').next().unwrap_or_default();
         // An occupant is named by nick.
         let contact = if bare == room {
@@ -210,7 +210,7 @@ impl Session {
             user_name: self.user.clone(),
             room,
             contact,
-            text: Some(html::printable(&text)),
+            text: Some(html::printable(text)),
             password: Some(password).filter(|password| !password.is_empty()),
         }));
     }
@@ -455,7 +455,7 @@ impl Session {
     }
 
     /// The topic is known or changed.
-    pub fn topic_changed(&self, room: &str, topic: &str, who: String, out: &mut Vec<Frame>) {
+    pub fn topic_changed(&self, room: &str, topic: &str, who: &str, out: &mut Vec<Frame>) {
         let mut frame = self.conversation_message(self.rooms.name(room), html::from_network(topic).plain);
         // prpl-irc names setters as user and host.
         frame.nickname = Some(who.split('!').next().unwrap_or_default().to_owned());

@@ -439,7 +439,7 @@ impl Server {
                 self.of(account, |session| session.room_vacated(&room, &nick, now, out));
             }
             Event::Invited(account, room, who, text, password) => {
-                self.of(account, |session| session.invited(room, &who, text, password, out));
+                self.of(account, |session| session.invited(room, &who, &text, password, out));
             }
             Event::RoomList(account, rooms) => {
                 self.of(account, |session| session.rooms_listed(rooms, out));
@@ -448,7 +448,7 @@ impl Server {
                 self.of(account, |session| session.room_join_failed(&room, out));
             }
             Event::Topic(account, room, topic, who) => {
-                self.of(account, |session| session.topic_changed(&room, &topic, who, out));
+                self.of(account, |session| session.topic_changed(&room, &topic, &who, out));
             }
         }
     }

@@ -236,7 +236,8 @@ impl Room {
     pub fn rename(&mut self, old: &str, new: &str) -> Option<&Occupant> {
         let mut occupant = self.occupants.remove(old)?;
         occupant.origin.get_or_insert_with(|| old.into());
-        Some(self.occupants.entry(new.to_owned()).insert_entry(occupant).into_mut())
+        self.occupants.insert(new.to_owned(), occupant);
+        self.occupants.get(new)
     }
 
     /// Nobody was mentioned since the session came back.

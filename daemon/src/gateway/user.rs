@@ -295,8 +295,9 @@ impl User {
     /// Clients that did not show up again are gone.
     pub fn drop_stale(&mut self, cx: &mut Context) {
         let before = self.resources.len();
-        let gone: Vec<String> =
-            self.resources.extract_if(.., |_, resource| resource.stale).map(|(name, _)| name).collect();
+        let stale = self.resources.iter().filter(|(_, resource)| resource.stale);
+        let gone: Vec<String> = stale.map(|(name, _)| name.clone()).collect();
+        self.resources.retain(|_, resource| !resource.stale);
         if self.resources.len() == before {
             return;
         }

@@ -74,8 +74,8 @@ impl Account {
         let (Some(gc), Some(conversation)) = (self.connection(), self.conversation(ROOM, room, false)) else {
             return Err(-libc::ENOTCONN);
         };
-        // SAFETY: connection and conversation live; the text is ours.
         Self::mark_sending(true);
+        // SAFETY: connection and conversation live; the text is ours.
         let result = unsafe {
             let id = sys::purple_conv_chat_get_id(sys::purple_conversation_get_chat_data(conversation));
             sys::serv_chat_send(gc, id, c_text(html).as_ptr(), sys::PurpleMessageFlags::PURPLE_MESSAGE_SEND)
