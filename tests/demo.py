@@ -13,7 +13,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-from conversation import IRC_PASSWORD, IrcNetwork, XmppServer, message
+from conversation import IrcNetwork, XmppServer, message
 
 HOST = "127.0.0.1"
 DOMAIN = "localhost"
@@ -48,7 +48,6 @@ Name = irc.localhost
 Info = IRC server of make run
 Listen = {host}
 Ports = {irc}
-Password = {irc_password}
 [Limits]
 MaxConnectionsIP = 0
 MaxPenaltyTime = 0
@@ -103,7 +102,7 @@ class Stage:
         """Starts everything, and returns when the transport is connected."""
         for name, text in (("prosody.cfg.lua", PROSODY), ("ngircd.conf", NGIRCD), ("irc.cfg", TRANSPORT)):
             (self.directory / name).write_text(text.format(directory=self.directory, host=HOST, domain=DOMAIN,
-                                                           gateway=GATEWAY, irc_password=IRC_PASSWORD, **self.ports))
+                                                           gateway=GATEWAY, **self.ports))
         (self.directory / "prosody").mkdir()
         subprocess.run(["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "30", "-subj",
                         f"/CN={DOMAIN}", "-keyout", self.directory / "key.pem", "-out",
@@ -209,8 +208,8 @@ def invite(stage: Stage) -> None:
     print(f"""
 Join in with your own client:
   XMPP  server {HOST}, port {stage.ports['client']} (its certificate is its own, accept it), JID you@{DOMAIN}, password montague;
-        find {GATEWAY} in its list of services and register there with a nick and the password {IRC_PASSWORD}
-  IRC   server {HOST}, port {stage.ports['irc']}, password {IRC_PASSWORD}, any nick; /msg the nick that you registered
+        find {GATEWAY} in its list of services and register there with a nick, and no password
+  IRC   server {HOST}, port {stage.ports['irc']}, any nick; /msg the nick that you registered
   From XMPP an IRC user is NICK@{GATEWAY}.
 Files and logs: {stage.directory}
 Ctrl-C ends all of it.""", flush=True)

@@ -81,9 +81,9 @@ async def test_a_hundred_messages_keep_their_order(friends):
         romeo.says(romeo.nurse, f"number {n}")
         nurse.says(nurse.romeo, f"number {n}")
 
-    assert [(await nurse.receives(message(sender=nurse.romeo)))["body"] for _ in range(100)] \
-        == [(await romeo.receives(message(sender=romeo.nurse)))["body"] for _ in range(100)] \
-        == [f"number {n}" for n in range(100)]
+    numbers = [f"number {n}" for n in range(100)]
+    assert [await nurse.hears_from(nurse.romeo) for _ in numbers] == numbers
+    assert [await romeo.hears_from(romeo.nurse) for _ in numbers] == numbers
 
 
 async def test_typing_is_seen_xep_0085(friends):

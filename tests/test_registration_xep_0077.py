@@ -2,7 +2,7 @@
 
 import pytest
 
-from conversation import IRC_PASSWORD, message, presence, registration
+from conversation import message, presence, registration
 
 REGISTER = "{jabber:iq:register}"
 DATA = "{jabber:x:data}"
@@ -39,12 +39,13 @@ async def test_who_is_registered_is_told_so_and_under_which_name(xmpp, transport
 async def test_a_data_form_registers_as_well(xmpp, transport, irc):
     gateway = await transport("irc")
     romeo = await xmpp.login("romeo")
+    await romeo.needs_no_password(gateway.jid)
 
     await romeo.asks(gateway.jid, """
         <query xmlns='jabber:iq:register'><x xmlns='jabber:x:data' type='submit'>
             <field var='FORM_TYPE'><value>jabber:iq:register</value></field>
             <field var='username'><value>romeo</value></field>
-            <field var='password'><value>rosaline</value></field>
+            <field var='password'><value/></field>
         </x></query>""", "set")
     await romeo.receives(presence("subscribe", sender=gateway.jid))
     romeo.accepts(gateway.jid)
@@ -59,7 +60,7 @@ async def test_a_new_name_counts_at_once(xmpp, transport, irc):
     nurse = await irc.connect("nurse")
     await romeo.logs_in(gateway.jid, username="romeo")
 
-    await romeo.asks(gateway.jid, registration(username="balthasar", password=IRC_PASSWORD), "set")
+    await romeo.asks(gateway.jid, registration(username="balthasar", password=""), "set")
 
     await nurse.gets_sight_of("balthasar")
     await nurse.loses_sight_of("romeo")
@@ -85,14 +86,14 @@ async def test_giving_up_ends_the_session_and_the_friendship(xmpp, transport, ir
 async def test_names_that_cannot_be_are_refused(xmpp, transport, username):
     irc = await transport("irc")
     romeo = await xmpp.login("romeo")
-    payload = registration(username=username.format(domain=xmpp.domain), password=IRC_PASSWORD)
+    payload = registration(username=username.format(domain=xmpp.domain), password="")
     assert await romeo.is_refused(irc.jid, payload, "set") == "not-acceptable"
 
 
 async def test_names_outside_the_admins_pattern_are_refused(xmpp, transport):
     irc = await transport("irc", registration__allowed_usernames="[a-m]+@irc[.]test")
     romeo = await xmpp.login("romeo")
-    assert await romeo.is_refused(irc.jid, registration(username="romeo", password=IRC_PASSWORD), "set") == "not-acceptable"
+    assert await romeo.is_refused(irc.jid, registration(username="romeo", password=""), "set") == "not-acceptable"
     await romeo.registers(irc.jid, username="abe")
 
 

@@ -446,6 +446,7 @@ struct Polkit {
 
 #[zbus::interface(name = "org.freedesktop.PolicyKit1.Authority")]
 impl Polkit {
+    #[expect(clippy::needless_pass_by_value, reason = "the interface macro gives values")]
     #[zbus(out_args("result"))]
     fn check_authorization(
         &self,

@@ -351,6 +351,11 @@ impl Context {
         })
     }
 
+    /// Whether the registration of this user is being deleted.
+    pub(super) fn is_being_removed(&self, user: &BareJid) -> bool {
+        self.pending.values().any(|pending| matches!(pending, Pending::Unregister(jid, _) if jid == user))
+    }
+
     /// Whether storage still has work of ours.
     pub(super) fn storage_busy(&self) -> bool {
         !self.pending.is_empty()

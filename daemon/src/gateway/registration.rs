@@ -87,6 +87,11 @@ impl User {
 
     /// The form comes back.
     pub fn register(&mut self, cx: &mut Context, iq: &Element, query: &Element) {
+        if cx.is_pending(&self.jid) {
+            let text = "Your registration is being changed already; try again in a moment";
+            cx.refuse(iq, ErrorType::Wait, Condition::ResourceConstraint, text);
+            return;
+        }
         let values = match Submission::read(query) {
             Submission::Register(values) => values,
             Submission::Remove => return self.unregister(cx, Registrar::Himself(iq.clone())),

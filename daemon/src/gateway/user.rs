@@ -238,9 +238,7 @@ impl User {
             self.leave_rooms(cx, name);
         }
         if !self.wanted(cx) {
-            if self.session != Session::Offline {
-                self.log_out(cx);
-            }
+            self.leave(cx);
             return;
         }
         for name in gone {
@@ -276,7 +274,7 @@ impl User {
         for resource in self.resources.values_mut() {
             resource.stale = true;
         }
-        if self.registration.is_some() && self.session != Session::Offline {
+        if self.registration.is_some() && (self.session != Session::Offline || !self.resources.is_empty()) {
             let probe = presence::probe(cx, &self.jid);
             cx.send(probe);
             cx.timers.set(Timer::Reappear(self.jid.clone()), cx.now.after(REAPPEAR));
@@ -307,6 +305,15 @@ impl User {
         if self.wanted(cx) {
             self.send_status(cx);
         } else {
+            self.leave(cx);
+        }
+    }
+
+    /// Nobody is there any more for whom to be on line.
+    fn leave(&mut self, cx: &mut Context) {
+        if self.session == Session::Offline {
+            self.forget_later(cx);
+        } else {
             self.log_out(cx);
         }
     }
@@ -336,6 +343,10 @@ impl User {
     pub fn save_now(&mut self, cx: &mut Context) {
         cx.timers.cancel(&Timer::Save(self.jid.clone()));
         let Some(registration) = &self.registration else { return };
+        if cx.is_being_removed(&self.jid) {
+            // If it fails there is time enough; if not, nobody must inherit them with the number of the row.
+            return self.save_later(cx);
+        }
         let mut changed = Vec::new();
         for contact in self.contacts.iter_mut().filter(|contact| contact.dirty) {
             contact.dirty = false;

@@ -166,7 +166,6 @@ fn a_question_about_the_roster_that_got_lost_takes_no_privilege_away() {
 }
 
 #[test]
-#[ignore = "he stays in memory for ever"]
 fn who_may_not_log_in_and_left_meanwhile_is_forgotten() {
     let mut stage = Stage::with("vip_only=1\n", OURS);
     stage.registered("romeo@example.org", "romeo");

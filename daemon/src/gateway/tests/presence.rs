@@ -351,7 +351,6 @@ fn strangers_do_not_keep_users_out() {
 }
 
 #[test]
-#[ignore = "he stays in memory for ever"]
 fn who_may_not_log_in_and_left_is_forgotten() {
     let mut stage = Stage::with("vip_only=1\n", OURS);
     stage.registered("romeo@example.org", "romeo");

@@ -247,7 +247,6 @@ fn nobody_is_forgotten_while_his_registration_is_being_stored() {
 }
 
 #[test]
-#[ignore = "contacts are written while the user is being deleted"]
 fn nothing_is_written_of_who_is_being_deleted() {
     let mut stage = Stage::new();
     let link = stage.romeo_online();
@@ -261,7 +260,6 @@ fn nothing_is_written_of_who_is_being_deleted() {
 }
 
 #[test]
-#[ignore = "the second removal deletes the row that the first one deleted"]
 fn who_changes_his_mind_faster_than_storage_is_told_the_truth() {
     let mut stage = Stage::new();
     stage.romeo_online();
