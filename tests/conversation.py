@@ -209,6 +209,29 @@ class XmppUser:
         stanza.send()
         return stanza["id"]
 
+    def joins(self, room: str, nick: str, *inside: str) -> None:
+        """XEP-0045 §7.2: asks to be let into a room, with further elements in XML where given."""
+        stanza = self._client.make_presence(pto=f"{room}/{nick}")
+        x = ET.SubElement(stanza.xml, "{http://jabber.org/protocol/muc}x")
+        for element in inside:
+            x.append(ET.fromstring(element))
+        stanza.send()
+
+    def says_in(self, room: str, body: str | None = None, subject: str | None = None) -> str:
+        """Speaks in a room, or sets its subject, and returns the message's id."""
+        stanza = self._client.make_message(mto=room, mbody=body, msubject=subject, mtype="groupchat")
+        stanza["id"] = self._client.new_id()
+        stanza.send()
+        return stanza["id"]
+
+    def takes_nick(self, room: str, nick: str) -> None:
+        """XEP-0045 §7.6: asks for another nick."""
+        self._client.send_presence(pto=f"{room}/{nick}")
+
+    def leaves(self, room: str, nick: str) -> None:
+        """XEP-0045 §7.14."""
+        self._client.send_presence(pto=f"{room}/{nick}", ptype="unavailable")
+
     async def receives(self, expected: Expectation, within: float = PATIENCE):
         """Waits for something that reached this person, and returns it."""
         return await self.inbox.wait(expected, within)

@@ -22,6 +22,9 @@ VirtualHost "prosody.test"
         ["trusted.prosody.test"] = { roster = "both", message = "outgoing", presence = "roster" };
     }
 
+-- Rooms of the network behind prpl-jabber.
+Component "conference.prosody.test" "muc"
+
 Component "irc.prosody.test"
     component_secret = "capulet"
 

@@ -89,6 +89,7 @@ impl Session {
         let sent =
             if in_room { self.account.send_to_room(name, &html) } else { self.account.send(name, &html) };
         match sent {
+            Ok(()) if in_room => self.spoke(name, &message.message, serial, out),
             Ok(()) => self.accepted(serial, out),
             Err(number) => self.refused_by_network(name, serial, number, out),
         }
@@ -174,14 +175,20 @@ impl Session {
         }
     }
 
-    fn accepted(&self, serial: Option<u64>, out: &mut Vec<Frame>) {
+    pub(crate) fn accepted(&self, serial: Option<u64>, out: &mut Vec<Frame>) {
         if let Some(serial) = serial {
             let user_name = self.user.clone();
             out.push(Frame::Result(MessageResult { user_name, serial, error: None, text: None }));
         }
     }
 
-    fn refused(&self, serial: Option<u64>, error: ConnectionError, text: &str, out: &mut Vec<Frame>) {
+    pub(crate) fn refused(
+        &self,
+        serial: Option<u64>,
+        error: ConnectionError,
+        text: &str,
+        out: &mut Vec<Frame>,
+    ) {
         match serial {
             Some(serial) => out.push(Frame::Result(MessageResult {
                 user_name: self.user.clone(),
@@ -211,8 +218,13 @@ impl Session {
     }
 
     /// Somebody wrote, or the network said something about a conversation.
-    pub fn received(&self, message: &Message, out: &mut Vec<Frame>) {
+    pub fn received(&mut self, message: &Message, out: &mut Vec<Frame>) {
         let text = html::from_network(&message.html);
+        if message.kind == MessageKind::Error
+            && self.room_refused_message(&message.conversation, &text.plain, out)
+        {
+            return;
+        }
         if matches!(message.kind, MessageKind::System | MessageKind::Error) {
             // Not as if the contact had said it.
             if message.kind == MessageKind::Error || !message.in_room {
@@ -223,9 +235,13 @@ impl Session {
         if text.plain.is_empty() && text.xhtml.is_empty() {
             return;
         }
+        if message.in_room && self.is_known_echo(message, &text.plain, out) {
+            return;
+        }
         let from_self = message.kind == MessageKind::SentElsewhere;
         let mut frame = if message.in_room {
-            let mut frame = self.conversation_message(&message.conversation, text.plain);
+            let room = self.rooms.name(&message.conversation);
+            let mut frame = self.conversation_message(room, text.plain);
             frame.nickname = Some(message.who.clone());
             frame
         } else {
@@ -234,7 +250,7 @@ impl Session {
             match name.split_once('/') {
                 // A private message of an occupant of a room.
                 Some((room, nick)) => {
-                    let mut frame = self.conversation_message(room, text.plain);
+                    let mut frame = self.conversation_message(self.rooms.name(room), text.plain);
                     if self.account.is_in_room(room) {
                         frame.nickname = Some(nick.to_owned());
                         frame.pm = Some(true);
@@ -245,7 +261,8 @@ impl Session {
             }
         };
         frame.xhtml = Some(text.xhtml);
-        frame.timestamp = Some(timestamp(message.time, now_in_seconds()));
+        let now = if message.delayed { i64::MAX } else { now_in_seconds() };
+        frame.timestamp = Some(timestamp(message.time, now));
         frame.carbon = Some(from_self && !message.in_room);
         out.push(Frame::ConvMessage(frame));
     }

@@ -61,7 +61,7 @@ impl Requests {
 }
 
 /// What to do with a question that no user need see.
-pub fn decide(dialog: &Dialog, verify_certs: bool) -> Option<Answer<'static>> {
+pub fn decide(dialog: &Dialog, verify_certs: bool) -> Option<Answer<'_>> {
     match dialog {
         Dialog::Action { title, .. } => match title.as_str() {
             // Accept, Reject, …
@@ -72,7 +72,10 @@ pub fn decide(dialog: &Dialog, verify_certs: bool) -> Option<Answer<'static>> {
             "Create New Room" => Some(Answer::Index(1)),
             _ => None,
         },
-        Dialog::Input { title, primary, .. } => match (title.as_str(), primary.as_str()) {
+        Dialog::Input { title, primary, value, .. } => match (title.as_str(), primary.as_str()) {
+            // Asked when rooms are listed; the plugin knows the server's own ones.
+            ("Enter a Conference Server", _) if !value.is_empty() => Some(Answer::Text(value)),
+            ("Enter a Conference Server", _) => Some(Answer::Cancel),
             (_, "Authorization Request Message:") | ("Xfire Invitation Message", "") => {
                 Some(Answer::Text("Please authorize me."))
             }
@@ -112,8 +115,8 @@ impl Session {
     /// A plugin asks.
     pub fn asked(&mut self, settings: &Settings, id: DialogId, dialog: Dialog, out: &mut Vec<Frame>) {
         if let Some(answer) = decide(&dialog, settings.verify_certs) {
-            if let Dialog::Form { title, primary, secondary } = dialog {
-                let text = join(&[title, primary, secondary]);
+            if let Dialog::Form { title, primary, secondary } = &dialog {
+                let text = join(&[title.clone(), primary.clone(), secondary.clone()]);
                 self.tell(format!("The network asks for a form, which cannot be shown here:\n{text}"), out);
             }
             return id.answer(&answer);
@@ -123,7 +126,7 @@ impl Session {
             return id.answer(&Answer::Cancel);
         }
         let (text, labels) = match dialog {
-            Dialog::Input { title, primary, secondary } | Dialog::Form { title, primary, secondary } => {
+            Dialog::Input { title, primary, secondary, .. } | Dialog::Form { title, primary, secondary } => {
                 (join(&[title, primary, secondary]), Vec::new())
             }
             Dialog::Action { title, primary, secondary, labels }

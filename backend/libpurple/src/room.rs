@@ -1,36 +1,165 @@
 //! Rooms, both ways. What the daemon is told of a room is what the network said, nothing that is only hoped for.
+//!
+//! To a daemon that knows the extension `rooms`, a join is done when all who are there have been named, and a message of
+//! the user is acknowledged when the room has it. A daemon of Spectrum 2 is told by flags, and gets the message back.
 
-use spectrum2_backend_protocol::{Frame, Participant as Frames, ParticipantFlags, Room, StatusType};
+use std::collections::{BTreeMap, VecDeque};
+use std::time::{Duration, Instant};
+
+use spectrum2_backend_protocol::{
+    Affiliation, ConnectionError, Frame, Invitation, Participant as Frames, ParticipantFlags, Role, Room,
+    RoomCommand, RoomEnd, RoomList, RoomReason, StatusType,
+};
 
 use crate::html;
-use crate::purple::Participant;
+use crate::irc;
+use crate::purple::{Departure, Leaver, Message, Participant, text};
 use crate::session::{Session, is_one_line};
 
-/// Rooms whose join is under way and whose nick is remembered.
-const MAX_JOINING: usize = 100;
+/// Rooms of one user.
+const MAX_ROOMS: usize = 200;
+/// Messages in one room that wait for their echo.
+const MAX_ECHOES: usize = 200;
+/// Where a plugin does not say that all occupants have been named, they are so soon.
+const NAMING: Duration = Duration::from_secs(3);
+/// prpl-jabber forgets a room when the network has confirmed that the user left, or never.
+const VACATING: Duration = Duration::from_secs(5);
+
+/// How far the stay in a room is.
+#[derive(Debug, PartialEq, Eq)]
+enum Stage {
+    /// The network was asked.
+    Asked,
+    /// The user is in; occupants are being named, until then at the latest.
+    Entering(Instant),
+    /// All is told.
+    Joined,
+    /// The user left, which the network has not confirmed; until then at the latest.
+    Vacating(Instant),
+}
+
+/// A room of the user.
+#[derive(Debug)]
+struct Stay {
+    /// As the daemon wrote it.
+    request: Room,
+    stage: Stage,
+    /// The user's nick there, once the network has named it.
+    nick: String,
+    /// The daemon wants to know how it goes on.
+    tells: bool,
+    /// To be joined again once it is left.
+    again: bool,
+    /// What was sent and is going to come back: text, and the serial if it was not acknowledged before.
+    echoes: VecDeque<(String, Option<u64>)>,
+    /// Another nick was asked for.
+    renaming: bool,
+}
+
+/// All rooms of a user.
+#[derive(Debug)]
+pub struct Rooms {
+    /// By name in lower case.
+    all: BTreeMap<String, Stay>,
+    /// Nobody acknowledges messages but the room's echo.
+    echoing: bool,
+    /// Leaving takes until the network confirms it.
+    slow: bool,
+    irc: bool,
+}
+
+impl Rooms {
+    /// The rooms of an account of this protocol: none.
+    pub fn new(protocol: &str) -> Self {
+        let (jabber, irc) = (protocol == "prpl-jabber", protocol == "prpl-irc");
+        Self { all: BTreeMap::new(), echoing: jabber, slow: jabber, irc }
+    }
+
+    fn get(&mut self, room: &str) -> Option<&mut Stay> {
+        self.all.get_mut(&room.to_lowercase())
+    }
+
+    /// A room's name as the daemon writes it.
+    pub fn name<'a>(&'a self, room: &'a str) -> &'a str {
+        self.all.get(&room.to_lowercase()).map_or(room, |stay| &stay.request.room)
+    }
+
+    /// When something is to be done.
+    pub fn deadline(&self) -> Option<Instant> {
+        let due = |stay: &Stay| match stay.stage {
+            Stage::Entering(until) | Stage::Vacating(until) => Some(until),
+            Stage::Asked | Stage::Joined => None,
+        };
+        self.all.values().filter_map(due).min()
+    }
+}
 
 impl Session {
-    /// The user wants to be in a room.
-    pub fn join_room(&mut self, room: &Room, out: &mut Vec<Frame>) {
-        let connected = self.account.is_connected();
-        if self.joining.len() < MAX_JOINING {
-            self.joining.insert(room.room.clone(), room.nickname.clone());
+    /// The user wants to be in a room; whether the daemon `tells` by the extension.
+    pub fn join_room(&mut self, room: &Room, tells: bool, now: Instant, out: &mut Vec<Frame>) {
+        let key = room.room.to_lowercase();
+        match self.rooms.all.get_mut(&key) {
+            Some(Stay { stage: Stage::Vacating(_), again, request, .. }) => {
+                *again = true;
+                request.clone_from(room);
+                return;
+            }
+            // COMPAT(Spectrum 2): its daemon asks again when it is not sure.
+            Some(Stay { stage: Stage::Asked | Stage::Entering(_), .. }) => return,
+            _ => {}
         }
         let password = room.password.as_deref().unwrap_or_default();
         let proper = is_one_line(&room.room) && is_one_line(&room.nickname) && is_one_line(password);
-        if !proper || !connected || !self.account.join_room(&room.room, &room.nickname, password) {
-            let text = if connected {
-                "The network has no such rooms"
-            } else {
-                "You are not connected to the network"
-            };
-            out.push(self.not_joined(&room.room, &room.nickname, text));
+        let named = !self.rooms.irc || (irc::is_name(&room.room) && !password.contains([' ', ',']));
+        let refusal = if !self.account.is_connected() {
+            Some((RoomReason::Disconnected, "You are not connected to the network"))
+        } else if !proper || !named {
+            Some((RoomReason::NotFound, "The network has no such rooms"))
+        } else if self.rooms.all.len() >= MAX_ROOMS {
+            Some((RoomReason::TooMany, "You are in as many rooms as this gateway allows"))
+        } else {
+            None
+        };
+        let stay = Stay {
+            request: room.clone(),
+            stage: Stage::Asked,
+            nick: String::new(),
+            tells,
+            again: false,
+            echoes: VecDeque::new(),
+            renaming: false,
+        };
+        if let Some((reason, text)) = refusal {
+            return out.push(self.refusal(&stay, reason, text));
+        }
+        if self.account.is_in_room(&room.room) {
+            // The daemon forgot; the network did not.
+            self.account.leave_room(&room.room);
+            if self.rooms.slow {
+                let stay = Stay { again: true, stage: Stage::Vacating(now + VACATING), ..stay };
+                self.rooms.all.insert(key, stay);
+                return;
+            }
+        }
+        self.rooms.all.insert(key.clone(), stay);
+        if !self.account.join_room(&room.room, &room.nickname, password)
+            && let Some(stay) = self.rooms.all.remove(&key)
+        {
+            out.push(self.refusal(&stay, RoomReason::NotFound, "The network has no such rooms"));
         }
     }
 
-    /// The user leaves a room. The daemon also says this of contacts, which are no rooms.
-    pub fn leave_room(&self, room: &Room) {
-        self.account.leave_room(&room.room);
+    /// The user leaves a room. The daemon of Spectrum 2 also says this of contacts, which are no rooms.
+    pub fn leave_room(&mut self, room: &str, now: Instant, out: &mut Vec<Frame>) {
+        let there = self.account.is_in_room(room);
+        self.account.leave_room(room);
+        let slow = self.rooms.slow && there;
+        let Some(mut stay) = self.rooms.all.remove(&room.to_lowercase()) else { return };
+        self.refuse_echoes(&mut stay, out);
+        if slow {
+            let stay = Stay { stage: Stage::Vacating(now + VACATING), again: false, ..stay };
+            self.rooms.all.insert(room.to_lowercase(), stay);
+        }
     }
 
     /// The user sets the topic.
@@ -41,65 +170,359 @@ impl Session {
         }
     }
 
-    /// The user is in the room, maybe under another nick than the wanted one; the occupants follow.
-    pub fn room_joined(&mut self, room: &str, out: &mut Vec<Frame>) {
-        let wanted = self.joining.remove(room);
-        let nickname = self.account.nick_in_room(room);
-        if !nickname.is_empty() && wanted.is_none_or(|wanted| wanted != nickname) {
-            out.push(Frame::RoomNicknameChanged(Room {
-                user_name: self.user.clone(),
-                nickname,
-                room: room.to_owned(),
-                password: None,
-            }));
+    /// The user wants another nick.
+    pub fn change_nick(&mut self, room: &Room) {
+        let nick = room.nickname.as_str();
+        let Some(stay) = self.rooms.get(&room.room).filter(|stay| stay.stage == Stage::Joined) else {
+            return;
+        };
+        stay.renaming = true;
+        if !is_one_line(nick) || (self.rooms.irc && !irc::is_name(nick)) {
+            return;
+        }
+        let command = if self.rooms.irc {
+            format!("NICK {nick}\r\n")
+        } else {
+            // XEP-0045 §7.6.
+            format!("<presence to='{}'/>", text::escape(&format!("{}/{nick}", room.room)))
+        };
+        self.account.send_raw(&command);
+    }
+
+    /// The user invites somebody.
+    pub fn invite(&self, invitation: &Invitation) {
+        let text = invitation.text.as_deref().unwrap_or_default();
+        if is_one_line(&invitation.contact) && (!self.rooms.irc || irc::is_name(&invitation.contact)) {
+            self.account.invite(&invitation.room, &invitation.contact, text);
         }
     }
 
-    /// The room could not be joined.
-    pub fn room_join_failed(&mut self, room: &str, out: &mut Vec<Frame>) {
-        let nick = self.joining.remove(room).unwrap_or_default();
-        out.push(self.not_joined(room, &nick, "The room could not be joined"));
+    /// Somebody invites the user.
+    pub fn invited(&self, room: String, who: &str, text: &str, password: String, out: &mut Vec<Frame>) {
+        let bare = who.split('/').next().unwrap_or_default();
+        // An occupant is named by nick.
+        let contact = if bare == room {
+            who.to_owned()
+        } else {
+            self.contacts.name(&self.account.normalize(bare)).to_owned()
+        };
+        out.push(Frame::RoomInvite(Invitation {
+            user_name: self.user.clone(),
+            room,
+            contact,
+            text: Some(html::printable(text)),
+            password: Some(password).filter(|password| !password.is_empty()),
+        }));
     }
 
-    /// Occupants came or changed.
-    pub fn participants(&self, room: &str, participants: Vec<Participant>, out: &mut Vec<Frame>) {
-        for participant in participants {
-            let mut frame = self.participant(room, &participant.name);
-            frame.flag = if participant.moderator { ParticipantFlags::MODERATOR } else { 0 };
-            if !participant.alias.is_empty() {
-                frame.alias = Some(participant.alias);
+    /// The user, as a moderator, wants something of the network.
+    pub fn moderate(&mut self, command: &RoomCommand, out: &mut Vec<Frame>) {
+        let serial = Some(command.serial);
+        let reason: String = command
+            .text
+            .iter()
+            .flat_map(|text| text.chars())
+            .map(|c| if c.is_control() { ' ' } else { c })
+            .collect();
+        let role = command.role.and_then(|number| Role::try_from(number).ok());
+        let affiliation = command.affiliation.and_then(|number| Affiliation::try_from(number).ok());
+        let raw = if !is_one_line(&command.nickname) || !self.account.is_in_room(&command.room) {
+            None
+        } else if self.rooms.irc {
+            irc_command(&command.room, &command.nickname, role, affiliation, &reason)
+        } else {
+            Some(jabber_command(command, role, affiliation, &reason))
+        };
+        let known = self.rooms.irc || self.rooms.echoing;
+        if known && raw.is_some_and(|raw| self.account.send_raw(&raw)) {
+            self.accepted(serial, out);
+        } else {
+            self.refused(serial, ConnectionError::OtherError, "The network has no such command", out);
+        }
+    }
+
+    /// The user wants to know what rooms there are.
+    pub fn list_rooms(&self, out: &mut Vec<Frame>) {
+        if !self.account.is_connected() || !self.account.list_rooms() {
+            self.rooms_listed(Vec::new(), out);
+        }
+    }
+
+    /// The network told its rooms.
+    pub fn rooms_listed(&self, rooms: Vec<(String, String)>, out: &mut Vec<Frame>) {
+        let user = Some(self.user.clone());
+        let (rooms, names) =
+            rooms.into_iter().map(|(name, title)| (name, html::from_network(&title).plain)).unzip();
+        out.push(Frame::RoomList(RoomList { rooms, names, user }));
+    }
+
+    /// The user is in the room, maybe under another nick than the wanted one; the occupants follow.
+    pub fn room_joined(&mut self, room: &str, now: Instant, out: &mut Vec<Frame>) {
+        let nickname = self.account.nick_in_room(room);
+        let user_name = self.user.clone();
+        let Some(stay) = self.rooms.get(room) else { return };
+        stay.stage = Stage::Entering(now + NAMING);
+        if !stay.tells && !nickname.is_empty() && stay.request.nickname != nickname {
+            let room = stay.request.room.clone();
+            out.push(Frame::RoomNicknameChanged(Room { user_name, nickname, room, password: None }));
+        }
+    }
+
+    /// All occupants have been named.
+    fn all_named(&mut self, room: &str, out: &mut Vec<Frame>) {
+        let topic = self.account.topic(room);
+        let fallback = self.account.nick_in_room(room);
+        let (user_name, subject_follows) = (self.user.clone(), self.rooms.echoing);
+        let Some(stay) = self.rooms.get(room) else { return };
+        stay.stage = Stage::Joined;
+        if stay.nick.is_empty() {
+            stay.nick = fallback;
+        }
+        if !stay.tells {
+            return;
+        }
+        let (room, nickname) = (stay.request.room.clone(), stay.nick.clone());
+        if !subject_follows {
+            let mut frame = self.conversation_message(&room, html::from_network(&topic).plain);
+            frame.nickname = Some(String::new());
+            out.push(Frame::RoomSubjectChanged(frame));
+        }
+        out.push(Frame::RoomJoined(Room { user_name, nickname, room, password: None }));
+    }
+
+    /// Something is due.
+    pub fn check_rooms(&mut self, now: Instant, out: &mut Vec<Frame>) {
+        if self.rooms.deadline().is_none_or(|due| due > now) {
+            return;
+        }
+        let due: Vec<String> = self.rooms.all.keys().cloned().collect();
+        for key in due {
+            match self.rooms.all.get(&key).map(|stay| &stay.stage) {
+                Some(Stage::Entering(until)) if *until <= now => self.all_named(&key, out),
+                Some(Stage::Vacating(until)) if *until <= now => self.vacated(&key, now, out),
+                _ => {}
             }
+        }
+    }
+
+    /// The network says that somebody is not in a room: maybe it is the user, who left.
+    pub fn room_vacated(&mut self, room: &str, nick: &str, now: Instant, out: &mut Vec<Frame>) {
+        let is_it =
+            |stay: &&mut Stay| matches!(stay.stage, Stage::Vacating(_)) && (stay.again || stay.nick == nick);
+        if self.rooms.get(room).filter(is_it).is_some() {
+            self.vacated(&room.to_lowercase(), now, out);
+        }
+    }
+
+    fn vacated(&mut self, key: &str, now: Instant, out: &mut Vec<Frame>) {
+        if let Some(stay) = self.rooms.all.remove(key)
+            && stay.again
+        {
+            self.join_room(&stay.request, stay.tells, now, out);
+        }
+    }
+
+    /// The room could not be joined, and nobody says why.
+    pub fn room_join_failed(&mut self, room: &str, out: &mut Vec<Frame>) {
+        if self.rooms.get(room).is_some_and(|stay| stay.stage == Stage::Asked) {
+            self.room_refused(room, RoomReason::Other, "The room could not be joined", out);
+        }
+    }
+
+    /// The network refuses something that concerns a room.
+    pub fn room_refused(&mut self, room: &str, reason: RoomReason, text: &str, out: &mut Vec<Frame>) {
+        let (text, irc) = (html::printable(text), self.rooms.irc);
+        match self.rooms.get(room).map(|stay| (&stay.stage, stay.renaming)) {
+            Some((Stage::Asked, _)) => {
+                if let Some(stay) = self.rooms.all.remove(&room.to_lowercase()) {
+                    out.push(self.refusal(&stay, reason, &text));
+                }
+            }
+            Some((Stage::Joined | Stage::Entering(_), true)) => self.refuse_nick(room, reason, &text, out),
+            _ if irc => self.tell(format!("{room}: {text}"), out),
+            _ => {}
+        }
+    }
+
+    /// The network refuses another nick, in all rooms.
+    pub fn nick_refused(&mut self, reason: RoomReason, text: &str, out: &mut Vec<Frame>) {
+        let waiting = self.rooms.all.iter().filter(|(_, stay)| stay.renaming).map(|(key, _)| key.clone());
+        for room in waiting.collect::<Vec<_>>() {
+            self.refuse_nick(&room, reason, text, out);
+        }
+    }
+
+    fn refuse_nick(&mut self, room: &str, reason: RoomReason, text: &str, out: &mut Vec<Frame>) {
+        let Some(stay) = self.rooms.get(room) else { return };
+        stay.renaming = false;
+        if stay.tells {
+            let room = stay.request.room.clone();
+            out.push(Frame::RoomRefused(self.end_of(room, reason, text)));
+        }
+    }
+
+    /// The user is not in the room any more. If he left it himself, nobody waits for this.
+    pub fn room_left(&mut self, room: &str, departure: Departure, out: &mut Vec<Frame>) {
+        if self.rooms.get(room).is_none_or(|stay| matches!(stay.stage, Stage::Vacating(_))) {
+            return;
+        }
+        self.account.leave_room(room);
+        let Some(mut stay) = self.rooms.all.remove(&room.to_lowercase()) else { return };
+        self.refuse_echoes(&mut stay, out);
+        let Departure { reason, actor, text } = departure;
+        if stay.tells {
+            let mut end = self.end_of(stay.request.room, reason, &html::printable(&text));
+            end.actor = Some(actor);
+            out.push(Frame::RoomLeft(end));
+        } else {
+            let mut frame = self.participant(room, &stay.nick);
+            let banned = reason == RoomReason::Banned;
+            frame.flag = if banned { ParticipantFlags::BANNED } else { ParticipantFlags::KICKED };
+            frame.status = StatusType::None.into();
+            frame.status_message = Some(text);
             out.push(Frame::ParticipantChanged(frame));
         }
     }
 
+    /// Occupants came or changed.
+    pub fn participants(&mut self, room: &str, participants: Vec<Participant>, out: &mut Vec<Frame>) {
+        for participant in participants {
+            let mut frame = self.participant(room, &participant.name);
+            self.note_own_nick(room, &participant);
+            frame.flag = if participant.role == Role::Moderator { ParticipantFlags::MODERATOR } else { 0 };
+            frame.role = Some(participant.role.into());
+            frame.affiliation = Some(participant.affiliation.into());
+            frame.contact = Some(participant.contact).filter(|contact| !contact.is_empty());
+            frame.status = match participant.show.as_str() {
+                "away" => StatusType::Away,
+                "xa" => StatusType::Xa,
+                "dnd" => StatusType::Dnd,
+                "chat" => StatusType::Ffc,
+                _ => StatusType::Online,
+            }
+            .into();
+            frame.status_message = Some(html::printable(&participant.text)).filter(|text| !text.is_empty());
+            // On IRC the alias is what the user's own list says of the nick, by which nobody else knows him.
+            if !participant.alias.is_empty() && !self.rooms.irc {
+                frame.alias = Some(participant.alias);
+            }
+            out.push(Frame::ParticipantChanged(frame));
+        }
+        let is_complete = |stay: &mut Stay| matches!(stay.stage, Stage::Entering(_)) && !stay.nick.is_empty();
+        if self.rooms.get(room).is_some_and(is_complete) {
+            self.all_named(room, out);
+        }
+    }
+
+    /// libpurple keeps the user's nick in a form of its own, so the occupants are looked through for it.
+    fn note_own_nick(&mut self, room: &str, participant: &Participant) {
+        let kept = self.account.nick_in_room(room).to_lowercase();
+        let exact = self.rooms.echoing;
+        let Some(stay) = self.rooms.get(room).filter(|stay| stay.nick.is_empty()) else { return };
+        let same = if exact {
+            participant.name == stay.request.nickname
+        } else {
+            participant.name.to_lowercase() == kept
+        };
+        if participant.own || same {
+            stay.nick.clone_from(&participant.name);
+        }
+    }
+
     /// An occupant changed the nick.
-    pub fn participant_renamed(&self, room: &str, old: &str, new: String, out: &mut Vec<Frame>) {
+    pub fn participant_renamed(&mut self, room: &str, old: &str, new: String, out: &mut Vec<Frame>) {
         let mut frame = self.participant(room, old);
+        if let Some(stay) = self.rooms.get(room).filter(|stay| stay.nick == old) {
+            stay.renaming = false;
+            stay.nick.clone_from(&new);
+        }
         frame.newname = Some(new);
         out.push(Frame::ParticipantChanged(frame));
     }
 
     /// Occupants left.
-    pub fn participants_left(&self, room: &str, names: &[String], out: &mut Vec<Frame>) {
-        for name in names {
-            let mut frame = self.participant(room, name);
+    pub fn participants_left(&self, room: &str, leavers: Vec<Leaver>, out: &mut Vec<Frame>) {
+        for leaver in leavers {
+            let mut frame = self.participant(room, &leaver.name);
             frame.status = StatusType::None.into();
+            if let Some(Departure { reason, actor, text }) = leaver.departure {
+                frame.reason = Some(reason.into());
+                frame.actor = Some(actor).filter(|actor| !actor.is_empty());
+                frame.status_message = Some(html::printable(&text)).filter(|text| !text.is_empty());
+            }
             out.push(Frame::ParticipantChanged(frame));
         }
     }
 
     /// The topic is known or changed.
-    pub fn topic_changed(&self, room: &str, topic: &str, who: String, out: &mut Vec<Frame>) {
-        let mut frame = self.conversation_message(room, html::from_network(topic).plain);
-        frame.nickname = Some(who);
+    pub fn topic_changed(&self, room: &str, topic: &str, who: &str, out: &mut Vec<Frame>) {
+        let mut frame = self.conversation_message(self.rooms.name(room), html::from_network(topic).plain);
+        // prpl-irc names setters as user and host.
+        frame.nickname = Some(who.split('!').next().unwrap_or_default().to_owned());
         out.push(Frame::RoomSubjectChanged(frame));
+    }
+
+    /// The plugin took what the user said in a room.
+    pub fn spoke(&mut self, room: &str, text: &str, serial: Option<u64>, out: &mut Vec<Frame>) {
+        let echoing = self.rooms.echoing;
+        let stay = self.rooms.get(room).filter(|stay| stay.tells && stay.echoes.len() < MAX_ECHOES);
+        if let Some(stay) = stay {
+            stay.echoes.push_back((text.to_owned(), serial.filter(|_| echoing)));
+            if echoing {
+                return;
+            }
+        }
+        self.accepted(serial, out);
+    }
+
+    /// Whether a message in a room is one that the daemon sent, and shows by itself.
+    pub fn is_known_echo(&mut self, message: &Message, text: &str, out: &mut Vec<Frame>) -> bool {
+        let room = &message.conversation;
+        let echoing = self.rooms.echoing;
+        let own = |stay: &&mut Stay| stay.tells && !message.delayed && stay.nick == message.who;
+        let Some(stay) = self.rooms.get(room).filter(own) else { return false };
+        let same = stay.echoes.iter().position(|(sent, _)| sent.trim() == text.trim());
+        // What comes back may have been changed on its way, but is in order.
+        let place = same.or_else(|| (echoing && !stay.echoes.is_empty()).then_some(0));
+        match place.and_then(|place| stay.echoes.remove(place)) {
+            Some((_, serial)) => {
+                if serial.is_some() {
+                    self.accepted(serial, out);
+                }
+                true
+            }
+            // A line of a longer message.
+            None => message.echo,
+        }
+    }
+
+    /// The room did not take a message; `false` if none was sent there.
+    pub fn room_refused_message(&mut self, room: &str, text: &str, out: &mut Vec<Frame>) -> bool {
+        let Some((_, Some(serial))) = self.rooms.get(room).and_then(|stay| stay.echoes.pop_front()) else {
+            return false;
+        };
+        self.refused(Some(serial), ConnectionError::OtherError, text, out);
+        true
+    }
+
+    /// The session ends: what no room has repeated was not said.
+    pub fn abandon_rooms(&mut self, out: &mut Vec<Frame>) {
+        for mut stay in std::mem::take(&mut self.rooms.all).into_values() {
+            self.refuse_echoes(&mut stay, out);
+        }
+    }
+
+    fn refuse_echoes(&self, stay: &mut Stay, out: &mut Vec<Frame>) {
+        for serial in stay.echoes.drain(..).filter_map(|(_, serial)| serial) {
+            let text = "The message was not sent: you are not in the room any more";
+            self.refused(Some(serial), ConnectionError::NetworkError, text, out);
+        }
     }
 
     fn participant(&self, room: &str, nickname: &str) -> Frames {
         Frames {
             user_name: self.user.clone(),
-            room: room.to_owned(),
+            room: self.rooms.name(room).to_owned(),
             nickname: nickname.to_owned(),
             flag: 0,
             status: StatusType::Online.into(),
@@ -107,11 +530,81 @@ impl Session {
         }
     }
 
-    fn not_joined(&self, room: &str, nickname: &str, text: &str) -> Frame {
-        let mut frame = self.participant(room, nickname);
-        frame.flag = ParticipantFlags::ROOM_NOT_FOUND;
+    fn end_of(&self, room: String, reason: RoomReason, text: &str) -> RoomEnd {
+        let (user_name, text) = (self.user.clone(), Some(text.to_owned()));
+        RoomEnd { user_name, room, reason: reason.into(), text, actor: None }
+    }
+
+    fn refusal(&self, stay: &Stay, reason: RoomReason, text: &str) -> Frame {
+        if stay.tells {
+            return Frame::RoomRefused(self.end_of(stay.request.room.clone(), reason, text));
+        }
+        let mut frame = self.participant(&stay.request.room, &stay.request.nickname);
+        frame.flag = match reason {
+            RoomReason::NickTaken => ParticipantFlags::CONFLICT,
+            RoomReason::Password | RoomReason::MembersOnly | RoomReason::Banned => {
+                ParticipantFlags::NOT_AUTHORIZED
+            }
+            _ => ParticipantFlags::ROOM_NOT_FOUND,
+        };
         frame.status = StatusType::None.into();
         frame.status_message = Some(text.to_owned());
         Frame::ParticipantChanged(frame)
     }
+}
+
+/// Roles and affiliations in the words of IRC (RFC 2812 §3.2).
+fn irc_command(
+    room: &str,
+    nick: &str,
+    role: Option<Role>,
+    affiliation: Option<Affiliation>,
+    reason: &str,
+) -> Option<String> {
+    if !irc::is_name(room) || !irc::is_name(nick) {
+        return None;
+    }
+    let mode = |modes: &str, who: String| Some(format!("MODE {room} {modes} {who}\r\n"));
+    let pair = || format!("{nick} {nick}");
+    match (role, affiliation) {
+        (Some(Role::None), _) => Some(format!("KICK {room} {nick} :{reason}\r\n")),
+        (Some(Role::Moderator), _) | (None, Some(Affiliation::Admin | Affiliation::Owner)) => {
+            mode("+o", nick.to_owned())
+        }
+        (Some(Role::Participant), _) | (None, Some(Affiliation::Member)) => mode("-o+v", pair()),
+        (Some(Role::Visitor), _) | (None, Some(Affiliation::None)) => mode("-o-v", pair()),
+        (None, Some(Affiliation::Outcast)) => {
+            Some(format!("MODE {room} +b {nick}!*@*\r\nKICK {room} {nick} :{reason}\r\n"))
+        }
+        (None, None) => None,
+    }
+}
+
+/// XEP-0045 §8–9.
+fn jabber_command(
+    command: &RoomCommand,
+    role: Option<Role>,
+    affiliation: Option<Affiliation>,
+    reason: &str,
+) -> String {
+    let value = match (role, affiliation) {
+        (Some(Role::None), _) => "role='none'",
+        (Some(Role::Visitor), _) => "role='visitor'",
+        (Some(Role::Participant), _) => "role='participant'",
+        (Some(Role::Moderator), _) => "role='moderator'",
+        (None, Some(Affiliation::Outcast)) => "affiliation='outcast'",
+        (None, Some(Affiliation::Member)) => "affiliation='member'",
+        (None, Some(Affiliation::Admin)) => "affiliation='admin'",
+        (None, Some(Affiliation::Owner)) => "affiliation='owner'",
+        (None, Some(Affiliation::None) | None) => "affiliation='none'",
+    };
+    let who = if command.nickname.contains('@') { "jid" } else { "nick" };
+    format!(
+        "<iq type='set' id='spectrum2-{}' to='{}'><query xmlns='http://jabber.org/protocol/muc#admin'>\
+         <item {who}='{}' {value}><reason>{}</reason></item></query></iq>",
+        command.serial,
+        text::escape(&command.room),
+        text::escape(&command.nickname),
+        text::escape(reason)
+    )
 }

@@ -49,6 +49,7 @@ struct Server {
     /// What the daemon understands beyond Spectrum 2.
     acknowledges: bool,
     hears_problems: bool,
+    hears_of_rooms: bool,
     /// Why no login can work.
     problem: Option<String>,
     greeted: bool,
@@ -77,6 +78,7 @@ pub fn run(settings: Settings, name: String, socket: OwnedFd, problem: Option<St
         waiting: Vec::new(),
         acknowledges: false,
         hears_problems: false,
+        hears_of_rooms: false,
         problem,
         greeted: false,
         last_ping: Instant::now(),
@@ -209,7 +211,8 @@ impl Server {
 
     fn capabilities(&self) -> Capabilities {
         let protocol = Protocol::find(&self.settings.protocol);
-        let extensions = [extension::ACK, extension::ERASE, extension::PROBLEM].map(str::to_owned).into();
+        let extensions = [extension::ACK, extension::ERASE, extension::PROBLEM, extension::ROOMS];
+        let extensions = extensions.map(str::to_owned).into();
         Capabilities {
             need_password: Some(!protocol.is_some_and(Protocol::needs_no_password)),
             password_optional: Some(protocol.is_some_and(Protocol::password_is_optional)),
@@ -266,8 +269,25 @@ impl Server {
                     session.profile_frame(&self.settings, vcard, out);
                 }
             }
-            Frame::JoinRoom(room) => self.with(&room.user_name, |session| session.join_room(&room, out)),
-            Frame::LeaveRoom(room) => self.with(&room.user_name, |session| session.leave_room(&room)),
+            Frame::JoinRoom(room) => {
+                let tells = self.hears_of_rooms;
+                self.with(&room.user_name, |session| session.join_room(&room, tells, now, out));
+            }
+            Frame::LeaveRoom(room) => {
+                self.with(&room.user_name, |session| session.leave_room(&room.room, now, out));
+            }
+            Frame::RoomNicknameChanged(room) => {
+                self.with(&room.user_name, |session| session.change_nick(&room));
+            }
+            Frame::RoomInvite(invitation) => {
+                self.with(&invitation.user_name, |session| session.invite(&invitation));
+            }
+            Frame::RoomCommand(command) => {
+                self.with(&command.user_name, |session| session.moderate(&command, out));
+            }
+            Frame::ListRooms(request) => {
+                self.with(&request.user_name, |session| session.list_rooms(out));
+            }
             Frame::RoomSubjectChanged(message) => self.with(&message.user_name, |session| {
                 session.set_topic(&message.buddy_name, &message.message);
             }),
@@ -291,6 +311,8 @@ impl Server {
         let has = |name: &str| extensions.names.iter().any(|other| other == name);
         self.acknowledges = has(extension::ACK);
         self.hears_problems = has(extension::PROBLEM);
+        self.hears_of_rooms = has(extension::ROOMS);
+        purple::take_invitations(self.hears_of_rooms);
         if let Some(text) = &self.problem {
             out.push(Frame::Problem(Problem { text: text.clone(), fatal: Some(true) }));
         }
@@ -398,15 +420,35 @@ impl Server {
             Event::ParticipantRenamed(account, room, old, new) => {
                 self.of(account, |session| session.participant_renamed(&room, &old, new, out));
             }
-            Event::ParticipantsLeft(account, room, names) => {
-                self.of(account, |session| session.participants_left(&room, &names, out));
+            Event::ParticipantsLeft(account, room, leavers) => {
+                self.of(account, |session| session.participants_left(&room, leavers, out));
             }
-            Event::RoomJoined(account, room) => self.of(account, |session| session.room_joined(&room, out)),
+            Event::RoomJoined(account, room) => {
+                self.of(account, |session| session.room_joined(&room, now, out));
+            }
+            Event::RoomRefused(account, room, reason, text) => {
+                self.of(account, |session| session.room_refused(&room, reason, &text, out));
+            }
+            Event::NickRefused(account, reason, text) => {
+                self.of(account, |session| session.nick_refused(reason, &text, out));
+            }
+            Event::RoomLeft(account, room, departure) => {
+                self.of(account, |session| session.room_left(&room, departure, out));
+            }
+            Event::RoomVacated(account, room, nick) => {
+                self.of(account, |session| session.room_vacated(&room, &nick, now, out));
+            }
+            Event::Invited(account, room, who, text, password) => {
+                self.of(account, |session| session.invited(room, &who, &text, password, out));
+            }
+            Event::RoomList(account, rooms) => {
+                self.of(account, |session| session.rooms_listed(rooms, out));
+            }
             Event::RoomJoinFailed(account, room) => {
                 self.of(account, |session| session.room_join_failed(&room, out));
             }
             Event::Topic(account, room, topic, who) => {
-                self.of(account, |session| session.topic_changed(&room, &topic, who, out));
+                self.of(account, |session| session.topic_changed(&room, &topic, &who, out));
             }
         }
     }

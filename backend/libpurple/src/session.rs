@@ -16,6 +16,7 @@ use crate::message::Outgoing;
 use crate::options;
 use crate::purple::{Account, AccountId, Protocol, SettingValue, Typing};
 use crate::request::Requests;
+use crate::room::Rooms;
 use crate::settings::Settings;
 use crate::status;
 use crate::store::{Saved, Store, StoreError};
@@ -36,8 +37,7 @@ pub struct Session {
     pub(crate) requests: Requests,
     pub(crate) profiles: Profiles,
     pub(crate) store: Store,
-    /// The nick that was wanted, by room, until the network lets the user in or not.
-    pub(crate) joining: BTreeMap<String, String>,
+    pub(crate) rooms: Rooms,
     /// What the file, the user and this program set; it is set again at each login and so not kept.
     applied: BTreeMap<String, SettingValue>,
     identity: Identity,
@@ -109,7 +109,7 @@ impl Session {
             outgoing: Outgoing::new(&settings.purple, id),
             requests: Requests::new(protocol),
             profiles: Profiles::default(),
-            joining: BTreeMap::new(),
+            rooms: Rooms::new(id),
             applied: BTreeMap::new(),
             identity: Identity { legacy_name: login.legacy_name.clone(), password: login.password.clone() },
             account,
@@ -225,6 +225,7 @@ impl Session {
 
     fn close(&mut self, out: &mut Vec<Frame>) {
         self.abandon_outgoing(out);
+        self.abandon_rooms(out);
         self.save();
     }
 
@@ -267,11 +268,15 @@ impl Session {
     pub fn tick(&mut self, now: Instant, out: &mut Vec<Frame>) {
         self.flush_contacts(now, out);
         self.send_lines(now, out);
+        self.check_rooms(now, out);
     }
 
     /// When something will be due.
     pub fn next_deadline(&self) -> Option<Instant> {
-        [self.contacts.deadline(), self.outgoing.deadline()].into_iter().flatten().min()
+        [self.contacts.deadline(), self.outgoing.deadline(), self.rooms.deadline()]
+            .into_iter()
+            .flatten()
+            .min()
     }
 
     /// A frame about a contact, with nothing but the name.

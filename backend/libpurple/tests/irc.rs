@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
-use spectrum2_backend_protocol::Frame;
+use spectrum2_backend_protocol::{Affiliation, Frame, Role, Room, RoomListRequest, RoomReason};
 use support::{Daemon, Irc, Ngircd, Process, Scratch, Zygote, backend, buddy, message, saved_settings};
 
 const ROMEO: &str = "romeo@example.org";
@@ -426,4 +426,135 @@ fn a_message_without_a_session_is_refused_or_ignored_but_harmless() {
     daemon.send_bytes(&[0, 0, 0, 2, 0xff, 0xff]);
     daemon.send(&Frame::Ping);
     daemon.expect("PONG", |frame| matches!(frame, Frame::Pong).then_some(()));
+}
+
+fn in_room(stage: &Stage) -> Daemon {
+    let (mut daemon, _) = stage.zygote.serve();
+    daemon.greet();
+    daemon.login(ROMEO, "romeo@127.0.0.1", "");
+    daemon.expect_connected(ROMEO);
+    daemon
+}
+
+#[test]
+fn a_channel_is_joined_spoken_in_and_left() {
+    let Some(stage) = stage("") else { return };
+    let mut tybalt = Irc::connect(stage.irc.port, "tybalt");
+    tybalt.send("JOIN #verona");
+    tybalt.send("TOPIC #verona :Streets of Verona – ☀");
+    tybalt.expect(" TOPIC ");
+    let mut daemon = in_room(&stage);
+    daemon.join(ROMEO, "#Verona", "Montague", "");
+    let tybalts = daemon.expect_occupant("tybalt", |who| who.room == "#Verona");
+    assert_eq!(
+        (tybalts.occupant_role(), tybalts.occupant_affiliation()),
+        (Role::Moderator, Affiliation::Admin)
+    );
+    let topic = daemon.expect("ROOM_SUBJECT_CHANGED", |frame| match frame {
+        Frame::RoomSubjectChanged(topic) if topic.buddy_name == "#Verona" => Some(topic.message.clone()),
+        _ => None,
+    });
+    assert_eq!(topic, "Streets of Verona – ☀");
+    assert_eq!(daemon.expect_joined("#Verona"), "romeo", "on IRC there is one nick");
+
+    let serial = daemon.write(ROMEO, "#Verona", "Peace &\nquiet");
+    assert_eq!(tybalt.expect_message(), "Peace &");
+    assert_eq!(tybalt.expect_message(), "quiet");
+    assert_eq!(daemon.expect_result(serial), None);
+    tybalt.send("PRIVMSG #verona :What, drawn?");
+    let heard = daemon.expect_message("#Verona");
+    assert_eq!((heard.message.as_str(), heard.nickname.as_deref()), ("What, drawn?", Some("tybalt")));
+    daemon.write(ROMEO, "#Verona/tybalt", "psst");
+    assert_eq!(tybalt.expect_message(), "psst");
+
+    tybalt.send("NICK ty_cat");
+    daemon.expect_occupant("tybalt", |who| who.newname.as_deref() == Some("ty_cat"));
+    tybalt.send("MODE #verona +v romeo");
+    daemon.expect_occupant("romeo", |who| who.occupant_affiliation() == Affiliation::Member);
+    daemon.send(&Frame::RoomNicknameChanged(Room {
+        user_name: ROMEO.to_owned(),
+        nickname: "ty_cat".to_owned(),
+        room: "#Verona".to_owned(),
+        password: None,
+    }));
+    assert_eq!(daemon.expect_refused("#Verona").0, RoomReason::NickTaken);
+    daemon.send(&Frame::RoomNicknameChanged(Room {
+        user_name: ROMEO.to_owned(),
+        nickname: "montague".to_owned(),
+        room: "#Verona".to_owned(),
+        password: None,
+    }));
+    daemon.expect_occupant("romeo", |who| who.newname.as_deref() == Some("montague"));
+
+    tybalt.send("KICK #verona montague :a villain :)");
+    let kicked = daemon.expect_left("#Verona");
+    assert_eq!((kicked.room_reason(), kicked.actor.as_deref()), (RoomReason::Kicked, Some("ty_cat")));
+    assert_eq!(kicked.text.as_deref(), Some("a villain :)"));
+    daemon.join(ROMEO, "#Verona", "romeo", "");
+    daemon.expect_joined("#Verona");
+    tybalt.expect(" JOIN ");
+    daemon.leave(ROMEO, "#Verona");
+    tybalt.expect(" PART ");
+    let echoes = daemon.seen().iter().filter(
+        |frame| matches!(frame, Frame::ConvMessage(message) if message.nickname.as_deref() == Some("romeo")),
+    );
+    assert_eq!(echoes.count(), 0, "what is acknowledged does not come back");
+}
+
+#[test]
+fn a_refused_join_has_the_words_of_the_server() {
+    let Some(stage) = stage("") else { return };
+    let mut tybalt = Irc::connect(stage.irc.port, "tybalt");
+    for (channel, mode) in
+        [("#key", "+k rose"), ("#invited", "+i"), ("#banned", "+b romeo!*@*"), ("#full", "+l 1")]
+    {
+        tybalt.send(&format!("JOIN {channel}"));
+        tybalt.send(&format!("MODE {channel} {mode}"));
+        tybalt.expect(" MODE ");
+    }
+    let mut daemon = in_room(&stage);
+    for (channel, reason) in [
+        ("#key", RoomReason::Password),
+        ("#invited", RoomReason::MembersOnly),
+        ("#banned", RoomReason::Banned),
+        ("#full", RoomReason::Full),
+        ("nohash", RoomReason::NotFound),
+    ] {
+        daemon.join(ROMEO, channel, "romeo", "");
+        let (why, text) = daemon.expect_refused(channel);
+        assert_eq!(why, reason, "{channel}: {text}");
+        assert!(!text.is_empty());
+    }
+    daemon.join(ROMEO, "#key", "romeo", "rose");
+    daemon.expect_joined("#key");
+    let notices = daemon.seen().iter().filter(|frame| matches!(frame, Frame::ConvMessage(_))).count();
+    assert_eq!(notices, 0, "what is told by a refusal is not told again");
+
+    tybalt.send("INVITE romeo #invited");
+    let invited = daemon.expect("ROOM_INVITE", |frame| match frame {
+        Frame::RoomInvite(invitation) => Some((invitation.room.clone(), invitation.contact.clone())),
+        _ => None,
+    });
+    assert_eq!(invited, ("#invited".to_owned(), "tybalt".to_owned()));
+    daemon.send(&Frame::ListRooms(RoomListRequest { user_name: ROMEO.to_owned() }));
+    let list = daemon.expect("ROOM_LIST", |frame| match frame {
+        Frame::RoomList(list) => Some(list.rooms.clone()),
+        _ => None,
+    });
+    assert!(list.contains(&"#full".to_owned()), "{list:?}");
+}
+
+#[test]
+fn three_hundred_nicks_are_named_before_the_join_is_done() {
+    let Some(stage) = stage("") else { return };
+    let mut crowd: Vec<Irc> = (0..300).map(|n| Irc::connect(stage.irc.port, &format!("guest{n}"))).collect();
+    for guest in &mut crowd {
+        guest.send("JOIN #feast");
+        guest.expect(" 366 ");
+    }
+    let mut daemon = in_room(&stage);
+    daemon.join(ROMEO, "#feast", "romeo", "");
+    daemon.expect_joined("#feast");
+    let named = daemon.seen().iter().filter(|frame| matches!(frame, Frame::ParticipantChanged(_))).count();
+    assert_eq!(named, 301);
 }

@@ -4,7 +4,9 @@
 
 mod support;
 
-use spectrum2_backend_protocol::{ConversationMessage, Frame, Room, Status, VCard};
+use spectrum2_backend_protocol::{
+    Affiliation, ConversationMessage, Frame, Invitation, Role, RoomCommand, RoomReason, Status, VCard,
+};
 use support::{Daemon, Prosody, Scratch, Zygote, buddy, message, saved_settings};
 
 const ROMEO: &str = "romeo@example.org";
@@ -258,45 +260,99 @@ fn a_certificate_that_nobody_signed_is_accepted_if_the_administrator_says_so() {
 
 const ROOM: &str = "verona@rooms.example.net";
 
-fn join(daemon: &mut Daemon, user: &str, nick: &str) {
-    daemon.send(&Frame::JoinRoom(Room {
-        user_name: user.to_owned(),
-        nickname: nick.to_owned(),
-        room: ROOM.to_owned(),
-        password: None,
-    }));
-    let flag = daemon.expect("PARTICIPANT_CHANGED", |frame| match frame {
-        Frame::ParticipantChanged(who) if who.nickname == nick && who.room == ROOM => Some(who.flag),
-        _ => None,
-    });
-    assert!(flag <= 1, "the room could not be joined: {flag}");
-}
-
 #[test]
-fn a_room_is_joined_and_spoken_in() {
+fn a_room_is_joined_spoken_in_and_left() {
     let Some(stage) = plain() else { return };
     let mut romeo = log_in(&stage, ROMEO, ROMEO_THERE);
     let mut juliet = log_in(&stage, JULIET, JULIET_THERE);
-    join(&mut romeo, ROMEO, "Romeo");
-    // The room is open to others when its creator is heard.
-    romeo.write(ROMEO, ROOM, "Alas");
-    assert_eq!(romeo.expect_message(ROOM).nickname.as_deref(), Some("Romeo"));
-    join(&mut juliet, JULIET, "Juliet");
-    romeo.expect("PARTICIPANT_CHANGED", |frame| {
-        matches!(frame, Frame::ParticipantChanged(who) if who.nickname == "Juliet" && who.status == 0)
-            .then_some(())
+    romeo.join(ROMEO, ROOM, "Romeo", "");
+    assert_eq!(romeo.expect_joined(ROOM), "Romeo");
+    // The room is open to others when its creator is heard. What he says does not come back, it is acknowledged.
+    let serial = romeo.write(ROMEO, ROOM, "Alas <3");
+    assert_eq!(romeo.expect_result(serial), None);
+    juliet.join(JULIET, ROOM, "Juliet", "");
+    assert_eq!(juliet.expect_joined(ROOM), "Juliet");
+    let owner = juliet.seen().iter().find_map(|frame| match frame {
+        Frame::ParticipantChanged(who) if who.nickname == "Romeo" => Some(who.clone()),
+        _ => None,
     });
+    let owner = owner.expect("who was there before is named before");
+    assert_eq!((owner.occupant_role(), owner.occupant_affiliation()), (Role::Moderator, Affiliation::Owner));
+    let history = juliet.expect_message(ROOM);
+    assert_eq!((history.message.as_str(), history.nickname.as_deref()), ("Alas <3", Some("Romeo")));
+    assert!(history.timestamp.is_some_and(|stamp| !stamp.is_empty()), "it is history, however young");
+
+    romeo.expect_occupant("Juliet", |who| who.status == 0);
     juliet.write(JULIET, ROOM, "Is it e'en so?");
     let heard = romeo.expect_message(ROOM);
     assert_eq!((heard.message.as_str(), heard.nickname.as_deref()), ("Is it e'en so?", Some("Juliet")));
-    juliet.send(&Frame::LeaveRoom(Room {
-        user_name: JULIET.to_owned(),
-        nickname: String::new(),
+    juliet.write(JULIET, &format!("{ROOM}/Romeo"), "hark");
+    let private = romeo.expect_message(ROOM);
+    assert_eq!((private.message.as_str(), private.pm), ("hark", Some(true)));
+
+    juliet.leave(JULIET, ROOM);
+    romeo.expect_occupant("Juliet", |who| who.status == 5);
+    juliet.join(JULIET, ROOM, "Capulet", "");
+    assert_eq!(juliet.expect_joined(ROOM), "Capulet", "at once again, under another nick");
+}
+
+#[test]
+fn a_refused_join_says_why() {
+    let Some(stage) = plain() else { return };
+    let mut romeo = log_in(&stage, ROMEO, ROMEO_THERE);
+    let mut juliet = log_in(&stage, JULIET, JULIET_THERE);
+    romeo.join(ROMEO, ROOM, "Romeo", "");
+    romeo.expect_joined(ROOM);
+    let serial = romeo.write(ROMEO, ROOM, "Alas");
+    romeo.expect_result(serial);
+    juliet.join(JULIET, ROOM, "Romeo", "");
+    assert_eq!(juliet.expect_refused(ROOM).0, RoomReason::NickTaken);
+    juliet.join(JULIET, "verona@nowhere.example.net", "Juliet", "");
+    assert_eq!(juliet.expect_refused("verona@nowhere.example.net").0, RoomReason::NotAllowed);
+
+    juliet.join(JULIET, ROOM, "Juliet", "");
+    juliet.expect_joined(ROOM);
+    romeo.expect_occupant("Juliet", |who| who.status == 0);
+    let command = |affiliation: Option<i32>, role: Option<i32>| {
+        Frame::RoomCommand(RoomCommand {
+            user_name: ROMEO.to_owned(),
+            room: ROOM.to_owned(),
+            nickname: if role.is_some() { "Juliet".to_owned() } else { JULIET_THERE.to_owned() },
+            serial: 77,
+            role,
+            affiliation,
+            text: Some("soft!".to_owned()),
+        })
+    };
+    romeo.send(&command(None, Some(0)));
+    let kicked = juliet.expect_left(ROOM);
+    assert_eq!((kicked.room_reason(), kicked.text.as_deref()), (RoomReason::Kicked, Some("soft!")));
+    assert_eq!(romeo.expect_result(77), None);
+    juliet.join(JULIET, ROOM, "Juliet", "");
+    juliet.expect_joined(ROOM);
+    romeo.send(&command(Some(0), None));
+    assert_eq!(juliet.expect_left(ROOM).room_reason(), RoomReason::Banned);
+    juliet.join(JULIET, ROOM, "Juliet", "");
+    assert_eq!(juliet.expect_refused(ROOM).0, RoomReason::Banned);
+}
+
+#[test]
+fn somebody_is_invited_to_a_room() {
+    let Some(stage) = plain() else { return };
+    let mut romeo = log_in(&stage, ROMEO, ROMEO_THERE);
+    let mut juliet = log_in(&stage, JULIET, JULIET_THERE);
+    romeo.join(ROMEO, ROOM, "Romeo", "");
+    romeo.expect_joined(ROOM);
+    romeo.send(&Frame::RoomInvite(Invitation {
+        user_name: ROMEO.to_owned(),
         room: ROOM.to_owned(),
+        contact: JULIET_THERE.to_owned(),
+        text: Some("Come!".to_owned()),
         password: None,
     }));
-    romeo.expect("PARTICIPANT_CHANGED", |frame| {
-        matches!(frame, Frame::ParticipantChanged(who) if who.nickname == "Juliet" && who.status == 5)
-            .then_some(())
+    let invited = juliet.expect("ROOM_INVITE", |frame| match frame {
+        Frame::RoomInvite(invitation) => Some(invitation.clone()),
+        _ => None,
     });
+    assert_eq!((invited.room.as_str(), invited.contact.as_str()), (ROOM, "verona@rooms.example.net/Romeo"));
 }

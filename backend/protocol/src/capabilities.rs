@@ -17,6 +17,10 @@ pub mod extension {
     pub const ERASE: &str = "erase";
     /// The backend tells by PROBLEM why it cannot work.
     pub const PROBLEM: &str = "problem";
+    /// The backend says what became of each join (ROOM_JOINED, ROOM_REFUSED, ROOM_LEFT), takes invitations, commands of
+    /// moderators and wishes for another nick, and lists rooms when LIST_ROOMS asks. A room's message of the user is not
+    /// sent back: its RESULT says that the room has it.
+    pub const ROOMS: &str = "rooms";
 }
 
 /// Most extensions, and most extra fields, that are kept of one backend.

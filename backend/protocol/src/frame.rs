@@ -7,8 +7,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::message::{
     ApiVersion, BackendConfig, Buddies, Buddy, Connected, ConversationMessage, Disconnected, Extensions,
-    Hidden, Login, Logout, MessageResult, Participant, Problem, Room, RoomList, Stats, Status, VCard,
-    Wrapper,
+    Hidden, Invitation, Login, Logout, MessageResult, Participant, Problem, Room, RoomCommand, RoomEnd,
+    RoomList, RoomListRequest, Stats, Status, VCard, Wrapper,
 };
 use crate::repair;
 
@@ -181,6 +181,18 @@ frames! {
         Problem(Problem) = 202 "PROBLEM",
         /// Delete all that is kept of this user, who is logged out.
         Erase(Logout) = 203 "ERASE",
+        /// The user is in the room, under this nick; all who were there before him have been named.
+        RoomJoined(Room) = 210 "ROOM_JOINED",
+        /// The user could not join the room; or, while he is in it, could not have another nick.
+        RoomRefused(RoomEnd) = 211 "ROOM_REFUSED",
+        /// The user is not in the room any more, and did not ask for that.
+        RoomLeft(RoomEnd) = 212 "ROOM_LEFT",
+        /// Somebody invites the user; or the user invites somebody.
+        RoomInvite(Invitation) = 213 "ROOM_INVITE",
+        /// The user, as a moderator, changes what somebody may do. Answered by RESULT.
+        RoomCommand(RoomCommand) = 214 "ROOM_COMMAND",
+        /// The user wants the list of rooms. Answered by ROOM_LIST for him.
+        ListRooms(RoomListRequest) = 215 "LIST_ROOMS",
     }
     signals {
         /// Are you there? The daemon's first words, then every 20 seconds.

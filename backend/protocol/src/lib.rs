@@ -23,10 +23,10 @@ pub use decoder::Decoder;
 pub use frame::{Frame, FrameError};
 pub use message::{
     ApiVersion, Attachment, BackendConfig, Buddies, Buddy, Connected, ConversationMessage, Disconnected,
-    Extensions, Login, Logout, MessageResult, Participant, Problem, Room, RoomList, Stats, Status,
-    UserSettings, VCard, Wrapper,
+    Extensions, Invitation, Login, Logout, MessageResult, Participant, Problem, Room, RoomCommand, RoomEnd,
+    RoomList, RoomListRequest, Stats, Status, UserSettings, VCard, Wrapper,
 };
-pub use value::{ConnectionError, ParticipantFlags, StatusType, UnknownValue};
+pub use value::{Affiliation, ConnectionError, ParticipantFlags, Role, RoomReason, StatusType, UnknownValue};
 
 /// The longest frame that either side accepts, in bytes without the length prefix.
 ///

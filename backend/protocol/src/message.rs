@@ -10,7 +10,7 @@ use std::fmt;
 use prost::Message;
 use serde::{Deserialize, Serialize};
 
-use crate::value::{ConnectionError, ParticipantFlags, StatusType};
+use crate::value::{Affiliation, ConnectionError, ParticipantFlags, Role, RoomReason, StatusType};
 
 /// The envelope of every frame.
 #[derive(Clone, PartialEq, Message)]
@@ -262,9 +262,43 @@ pub struct Participant {
     /// Nick to show instead of `nickname`, which stays the key.
     #[prost(string, optional, tag = "9")]
     pub alias: Option<String>,
+    /// Extension [`ROOMS`](crate::extension::ROOMS), as all that follows: a [`Role`] number. Absent: `flag` says it.
+    #[prost(int32, optional, tag = "100")]
+    pub role: Option<i32>,
+    /// An [`Affiliation`] number.
+    #[prost(int32, optional, tag = "101")]
+    pub affiliation: Option<i32>,
+    /// Who the occupant is outside of the room, if that is known.
+    #[prost(string, optional, tag = "102")]
+    pub contact: Option<String>,
+    /// A [`RoomReason`] number: why the occupant left.
+    #[prost(int32, optional, tag = "103")]
+    pub reason: Option<i32>,
+    /// Who removed the occupant.
+    #[prost(string, optional, tag = "104")]
+    pub actor: Option<String>,
 }
 
 impl Participant {
+    /// The role; who is said to be a moderator is one, others may speak.
+    pub fn occupant_role(&self) -> Role {
+        let told = self.role.and_then(|number| Role::try_from(number).ok());
+        let moderator = self.flags().contains(ParticipantFlags::MODERATOR);
+        told.unwrap_or(if moderator { Role::Moderator } else { Role::Participant })
+    }
+
+    /// The affiliation. Spectrum 2's backends do not know it; it has always shown moderators as admins, others as members.
+    pub fn occupant_affiliation(&self) -> Affiliation {
+        let told = self.affiliation.and_then(|number| Affiliation::try_from(number).ok());
+        let moderator = self.flags().contains(ParticipantFlags::MODERATOR);
+        told.unwrap_or(if moderator { Affiliation::Admin } else { Affiliation::Member })
+    }
+
+    /// Why the occupant left.
+    pub fn departure(&self) -> RoomReason {
+        self.reason.and_then(|number| RoomReason::try_from(number).ok()).unwrap_or(RoomReason::Other)
+    }
+
     /// The status; a number nobody knows means [`StatusType::Online`], for the occupant is there.
     pub fn status_type(&self) -> StatusType {
         StatusType::try_from(self.status).unwrap_or(StatusType::Online)
@@ -390,6 +424,90 @@ pub struct Problem {
     pub fatal: Option<bool>,
 }
 
+/// ROOM_REFUSED and ROOM_LEFT, extension [`ROOMS`](crate::extension::ROOMS).
+#[derive(Clone, PartialEq, Message, Serialize, Deserialize)]
+#[prost(skip_debug)]
+pub struct RoomEnd {
+    /// Bare JID of the user.
+    #[prost(string, required, tag = "1")]
+    pub user_name: String,
+    /// Legacy name of the room.
+    #[prost(string, required, tag = "2")]
+    pub room: String,
+    /// A [`RoomReason`] number.
+    #[prost(int32, required, tag = "3")]
+    pub reason: i32,
+    /// The network's own words, or those of whoever removed the user.
+    #[prost(string, optional, tag = "4")]
+    pub text: Option<String>,
+    /// Nick of whoever removed the user.
+    #[prost(string, optional, tag = "5")]
+    pub actor: Option<String>,
+}
+
+impl RoomEnd {
+    /// The reason; a number nobody knows means [`RoomReason::Other`].
+    pub fn room_reason(&self) -> RoomReason {
+        RoomReason::try_from(self.reason).unwrap_or(RoomReason::Other)
+    }
+}
+
+/// ROOM_INVITE, extension [`ROOMS`](crate::extension::ROOMS).
+#[derive(Clone, PartialEq, Message, Serialize, Deserialize)]
+#[prost(skip_debug)]
+pub struct Invitation {
+    /// Bare JID of the user.
+    #[prost(string, required, tag = "1")]
+    pub user_name: String,
+    /// Legacy name of the room.
+    #[prost(string, required, tag = "2")]
+    pub room: String,
+    /// Legacy name of who invites, or is invited; `room/nick` for an occupant.
+    #[prost(string, required, tag = "3")]
+    pub contact: String,
+    /// What the one says to the other.
+    #[prost(string, optional, tag = "4")]
+    pub text: Option<String>,
+    /// Password of the room.
+    #[prost(string, optional, tag = "5")]
+    pub password: Option<String>,
+}
+
+/// ROOM_COMMAND, extension [`ROOMS`](crate::extension::ROOMS): a role or an affiliation for somebody.
+#[derive(Clone, PartialEq, Message, Serialize, Deserialize)]
+#[prost(skip_debug)]
+pub struct RoomCommand {
+    /// Bare JID of the user.
+    #[prost(string, required, tag = "1")]
+    pub user_name: String,
+    /// Legacy name of the room.
+    #[prost(string, required, tag = "2")]
+    pub room: String,
+    /// Nick of the occupant, or legacy name of somebody who is not there.
+    #[prost(string, required, tag = "3")]
+    pub nickname: String,
+    /// The number to name in the [`MessageResult`].
+    #[prost(uint64, required, tag = "4")]
+    pub serial: u64,
+    /// A [`Role`] number.
+    #[prost(int32, optional, tag = "5")]
+    pub role: Option<i32>,
+    /// An [`Affiliation`] number, if there is no role.
+    #[prost(int32, optional, tag = "6")]
+    pub affiliation: Option<i32>,
+    /// What the user says about it.
+    #[prost(string, optional, tag = "7")]
+    pub text: Option<String>,
+}
+
+/// LIST_ROOMS, extension [`ROOMS`](crate::extension::ROOMS).
+#[derive(Clone, PartialEq, Message, Serialize, Deserialize)]
+pub struct RoomListRequest {
+    /// Bare JID of the user.
+    #[prost(string, required, tag = "1")]
+    pub user_name: String,
+}
+
 /// Stands in `Debug` for what must not be printed.
 pub(crate) struct Hidden(pub(crate) usize);
 
@@ -463,6 +581,41 @@ impl fmt::Debug for Room {
             .field("user_name", &self.user_name)
             .field("nickname", &self.nickname)
             .field("room", &self.room)
+            .finish_non_exhaustive()
+    }
+}
+
+impl fmt::Debug for RoomEnd {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("RoomEnd")
+            .field("user_name", &self.user_name)
+            .field("room", &self.room)
+            .field("reason", &self.reason)
+            .field("text", &hidden(self.text.as_ref()))
+            .field("actor", &self.actor)
+            .finish()
+    }
+}
+
+impl fmt::Debug for Invitation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Invitation")
+            .field("user_name", &self.user_name)
+            .field("room", &self.room)
+            .field("contact", &self.contact)
+            .finish_non_exhaustive()
+    }
+}
+
+impl fmt::Debug for RoomCommand {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("RoomCommand")
+            .field("user_name", &self.user_name)
+            .field("room", &self.room)
+            .field("nickname", &self.nickname)
+            .field("serial", &self.serial)
+            .field("role", &self.role)
+            .field("affiliation", &self.affiliation)
             .finish_non_exhaustive()
     }
 }

@@ -15,7 +15,9 @@ pub struct UnknownValue {
 macro_rules! wire_enum {
     ($(#[$doc:meta])* $name:ident, $what:literal { $($(#[$variant_doc:meta])* $variant:ident = $number:literal,)* }) => {
         $(#[$doc])*
-        #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
+        #[derive(
+            Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize, serde::Deserialize,
+        )]
         pub enum $name {
             $($(#[$variant_doc])* $variant = $number,)*
         }
@@ -96,6 +98,68 @@ wire_enum! {
         CertOtherError = 15,
         /// Anything else.
         OtherError = 16,
+    }
+}
+
+wire_enum! {
+    /// Why a room could not be joined, or why somebody is not in it any more.
+    RoomReason, "reason of a room" {
+        /// Anything else; of somebody who left: of his own will.
+        Other = 0,
+        /// There is no such room.
+        NotFound = 1,
+        /// Somebody else in the room has the nick.
+        NickTaken = 2,
+        /// The password is missing or wrong.
+        Password = 3,
+        /// Banned.
+        Banned = 4,
+        /// Only for members, or only by invitation.
+        MembersOnly = 5,
+        /// As many occupants as it may have.
+        Full = 6,
+        /// The user may not make new rooms, or may not change the nick.
+        NotAllowed = 7,
+        /// The nick is none, or not the one that is reserved for the user.
+        BadNick = 8,
+        /// The user is in as many rooms as he may be.
+        TooMany = 9,
+        /// Removed by somebody.
+        Kicked = 10,
+        /// The room is no more.
+        Destroyed = 11,
+        /// The connection broke, or the network ended it.
+        Disconnected = 12,
+    }
+}
+
+wire_enum! {
+    /// What an occupant may do in a room while there; greater is more.
+    Role, "role" {
+        /// Not in the room: whoever gets this is removed.
+        None = 0,
+        /// May listen.
+        Visitor = 1,
+        /// May speak.
+        Participant = 2,
+        /// May silence and remove others.
+        Moderator = 3,
+    }
+}
+
+wire_enum! {
+    /// What somebody may do in a room for good; greater is more.
+    Affiliation, "affiliation" {
+        /// Banned.
+        Outcast = 0,
+        /// Nothing special.
+        None = 1,
+        /// Known to the room.
+        Member = 2,
+        /// Manages members and moderators.
+        Admin = 3,
+        /// Owns the room.
+        Owner = 4,
     }
 }
 

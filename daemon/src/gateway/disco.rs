@@ -26,11 +26,14 @@ impl Hashes {
     /// To be renewed when the backends' capabilities or the configuration change.
     pub fn compute(config: &Config, capabilities: &Capabilities) -> Self {
         let caps = |info| Caps::of(NODE, &info).element();
-        Self { gateway: caps(gateway_info(config)), contact: caps(contact_info(config, capabilities)) }
+        Self {
+            gateway: caps(gateway_info(config, capabilities)),
+            contact: caps(contact_info(config, capabilities)),
+        }
     }
 }
 
-fn gateway_info(config: &Config) -> Info {
+fn gateway_info(config: &Config, capabilities: &Capabilities) -> Info {
     let identity = &config.identity;
     let features = [
         ns::CAPS,
@@ -43,9 +46,15 @@ fn gateway_info(config: &Config) -> Info {
         ns::VCARD,
         ns::VERSION,
     ];
-    Info::default()
+    let info = Info::default()
         .identity(Identity::new(identity.category.clone(), identity.kind.clone()).name(identity.name.clone()))
-        .features(&features)
+        .features(&features);
+    if capabilities.muc != Some(true) {
+        return info;
+    }
+    // XEP-0045 §6.1.
+    info.identity(Identity::new("conference", "text").name(identity.name.clone()))
+        .features(&[ns::MUC, ns::RSM])
 }
 
 fn contact_info(config: &Config, capabilities: &Capabilities) -> Info {
@@ -79,7 +88,7 @@ pub fn contact_caps(cx: &Context) -> Element {
 /// Answers disco#info to the gateway or to a contact.
 pub fn info(cx: &mut Context, iq: &Element, query: &Element, to_gateway: bool) {
     let (info, caps) = if to_gateway {
-        (gateway_info(&cx.config), &cx.hashes.gateway)
+        (gateway_info(&cx.config, &cx.capabilities), &cx.hashes.gateway)
     } else {
         (contact_info(&cx.config, &cx.capabilities), &cx.hashes.contact)
     };

@@ -140,11 +140,12 @@ impl Gateway {
     /// What the backend needs and can do.
     fn backend_config(&mut self, link: Link, text: &str) {
         let capabilities = Capabilities::parse(text);
-        let ours = [extension::ACK, extension::ERASE, extension::PROBLEM];
+        let ours = [extension::ACK, extension::ERASE, extension::PROBLEM, extension::ROOMS];
         let names: Vec<String> =
             ours.into_iter().filter(|name| capabilities.has_extension(name)).map(str::to_owned).collect();
         if let Some(backend) = self.cx.pool.get_mut(link) {
             backend.acknowledges = capabilities.has_extension(extension::ACK);
+            backend.rooms = capabilities.has_extension(extension::ROOMS);
             backend.erases = capabilities.has_extension(extension::ERASE);
         }
         if !names.is_empty() {
@@ -205,6 +206,14 @@ impl Gateway {
             Frame::Attention(message) => user.network_attention(cx, &message),
             Frame::ConvMessageAck(message) => user.network_receipt(cx, &message),
             Frame::VCard(vcard) => user.network_vcard(cx, vcard),
+            Frame::ParticipantChanged(participant) => user.participant(cx, &participant),
+            Frame::RoomNicknameChanged(room) => user.room_nick_changed(cx, &room),
+            Frame::RoomSubjectChanged(message) => user.room_subject(cx, &message),
+            Frame::RoomJoined(room) => user.room_joined(cx, &room),
+            Frame::RoomRefused(end) => user.room_refused(cx, &end),
+            Frame::RoomLeft(end) => user.room_left(cx, &end),
+            Frame::RoomInvite(invitation) => user.network_invitation(cx, &invitation),
+            Frame::RoomList(list) => user.room_list(cx, &list),
             Frame::Result(result) => user.message_result(cx, &result),
             other => debug!(frame = other.name(), "a frame without meaning here is ignored"),
         }
@@ -227,7 +236,9 @@ fn user_of(frame: &Frame) -> Option<&str> {
         | Frame::Attention(f)
         | Frame::ConvMessageAck(f) => &f.user_name,
         Frame::ParticipantChanged(f) => &f.user_name,
-        Frame::RoomNicknameChanged(f) => &f.user_name,
+        Frame::RoomNicknameChanged(f) | Frame::RoomJoined(f) => &f.user_name,
+        Frame::RoomRefused(f) | Frame::RoomLeft(f) => &f.user_name,
+        Frame::RoomInvite(f) => &f.user_name,
         Frame::VCard(f) => &f.user_name,
         Frame::RoomList(f) => f.user.as_deref()?,
         Frame::Result(f) => &f.user_name,

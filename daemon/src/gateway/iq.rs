@@ -8,6 +8,7 @@ use super::adhoc;
 use super::context::{Context, Query};
 use super::disco;
 use super::presence;
+use super::room_iq;
 use super::user::User;
 
 /// Answers a request that needs no knowledge of the user; `false` if it is none of those.
@@ -17,6 +18,9 @@ pub fn answer_stranger(cx: &mut Context, iq: &Element, node: Option<&str>) -> bo
         return true;
     };
     let get = iq.attr("type") == Some("get");
+    if room_iq::is_for_room(cx, iq, payload, node) {
+        return false;
+    }
     match (payload.ns(), payload.name()) {
         // XEP-0050 §2.2: which commands there are depends on who asks.
         (ns::DISCO_INFO | ns::DISCO_ITEMS, "query")
@@ -82,6 +86,10 @@ impl User {
     pub fn request(&mut self, cx: &mut Context, iq: &Element, node: Option<&str>) {
         let Some(payload) = iq.elements().next() else { return };
         let get = iq.attr("type") == Some("get");
+        if room_iq::is_for_room(cx, iq, payload, node) {
+            self.room_request(cx, iq, payload, node);
+            return;
+        }
         match (payload.ns(), node) {
             (ns::REGISTER, None) if get => self.registration_form(cx, iq),
             (ns::REGISTER, None) => self.register(cx, iq, payload),

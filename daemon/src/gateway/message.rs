@@ -3,11 +3,13 @@
 //! A message that was accepted from an XMPP user is kept until the network's library has taken it. If that fails, or
 //! the backend dies with it twice, or the login it waited for does not come about, its sender gets an error.
 
+use jid::BareJid;
 use serde::{Deserialize, Serialize};
 use spectrum2_backend_protocol::{Buddy, ConversationMessage, Frame, MessageResult};
 use spectrum2_xmpp::stanza::{Condition, ErrorType};
 use spectrum2_xmpp::{Element, Node, ns, xep_0071, xep_0082};
 
+use super::contact::fold;
 use super::context::{Context, LABEL, clip};
 use super::event::{Link, Time};
 use super::timer::Timer;
@@ -56,7 +58,12 @@ impl User {
         if stanza.attr("id").is_some_and(|id| cx.is_own_id(id)) {
             return;
         }
+        if self.room_message(cx, node, stanza) || self.direct_invitation(cx, stanza) {
+            return;
+        }
         let name = self.contacts.legacy_name(node);
+        // Who writes to a person means the person, not somebody in a room.
+        self.rooms.private.remove(&fold(&name));
         let chat_state = chat_state(stanza);
         let body = body(stanza);
         let attention = stanza.find("attention", ns::ATTENTION).is_some();
@@ -87,7 +94,7 @@ impl User {
     }
 
     /// Gives a message to the backend, or keeps it for a login that is under way.
-    fn deliver(&mut self, cx: &mut Context, mut message: ConversationMessage, stanza: &Element) {
+    pub fn deliver(&mut self, cx: &mut Context, mut message: ConversationMessage, stanza: &Element) {
         let backend = self.online().and_then(|link| cx.pool.get(link).map(|backend| (link, backend)));
         let (link, acknowledges) = match backend {
             Some((_, backend)) if backend.busy => {
@@ -120,7 +127,7 @@ impl User {
             message.serial = Some(self.last_serial);
             self.kept.push_back(Kept {
                 message: message.clone(),
-                head: head(stanza),
+                head: if is_groupchat(stanza) { stanza.clone() } else { head(stanza) },
                 tries: u8::from(link.is_some()),
                 sent: link.is_some(),
                 at: cx.now,
@@ -145,10 +152,17 @@ impl User {
 
     /// The network's library has taken a message, or has not.
     pub fn message_result(&mut self, cx: &mut Context, result: &MessageResult) {
+        if self.command_result(cx, result) {
+            return;
+        }
         let Some(n) = self.kept.iter().position(|kept| kept.message.serial == Some(result.serial)) else {
             return;
         };
         let Some(kept) = self.kept.remove(n) else { return };
+        if result.error.is_none() && is_groupchat(&kept.head) && self.has_room_extension(cx) {
+            self.reflect(cx, kept.head);
+            return;
+        }
         if result.error.is_some() {
             let text = result
                 .text
@@ -161,10 +175,12 @@ impl User {
 
     /// The backend is gone: what it did not acknowledge is for the next one, but not for ever.
     pub fn put_back(&mut self, cx: &mut Context) {
+        self.rooms_broken(cx);
         for kept in &mut self.kept {
             kept.sent = false;
         }
-        let hopeless = |kept: &Kept| kept.tries >= TRIES;
+        // The user is in no room before he is let in again.
+        let hopeless = |kept: &Kept| kept.tries >= TRIES || is_groupchat(&kept.head);
         self.bounce(cx, hopeless, "The connection to the network broke while the message was being sent");
     }
 
@@ -207,7 +223,7 @@ impl User {
     }
 
     fn conversation(&self, buddy_name: String, message: String) -> ConversationMessage {
-        ConversationMessage { user_name: self.jid.to_string(), buddy_name, message, ..Default::default() }
+        conversation(&self.jid, buddy_name, message)
     }
 
     /// XEP-0085: what the user does, as far as networks know it.
@@ -223,6 +239,9 @@ impl User {
 
     /// A message from the network.
     pub fn network_message(&mut self, cx: &mut Context, message: &ConversationMessage) {
+        if self.network_room_message(cx, message) {
+            return;
+        }
         cx.counters.to_xmpp += 1;
         let Some(node) = self.node_for(cx, &message.buddy_name) else {
             // A name without an address of its own; what it says is not lost.
@@ -343,7 +362,7 @@ fn chat_state(stanza: &Element) -> Option<ChatState> {
 
 /// The text of a message. A subject goes before it (networks have none for people), an address of a file (XEP-0066
 /// §2) in place of a missing one.
-fn body(stanza: &Element) -> Option<String> {
+pub fn body(stanza: &Element) -> Option<String> {
     let body = stanza.find_same("body").map(Element::content).filter(|body| !body.is_empty());
     let subject = stanza.find_same("subject").map(Element::content).filter(|subject| !subject.is_empty());
     let url = || stanza.find("x", ns::OOB)?.find_same("url").map(|url| url.content().into_owned());
@@ -354,6 +373,15 @@ fn body(stanza: &Element) -> Option<String> {
     }
 }
 
+/// A message for the network.
+pub fn conversation(user: &BareJid, buddy_name: String, message: String) -> ConversationMessage {
+    ConversationMessage { user_name: user.to_string(), buddy_name, message, ..Default::default() }
+}
+
+fn is_groupchat(stanza: &Element) -> bool {
+    stanza.attr("type") == Some("groupchat")
+}
+
 /// The stanza without what it carries, for an error.
 fn head(stanza: &Element) -> Element {
     ["from", "to", "id", "type"]
@@ -362,7 +390,7 @@ fn head(stanza: &Element) -> Element {
 }
 
 /// What a message from the network carries.
-struct Content {
+pub struct Content {
     text: String,
     xhtml: Option<Element>,
     images: Vec<String>,
@@ -370,10 +398,11 @@ struct Content {
 }
 
 /// Text, formatted text and addresses of files of one stanza.
-type Part = (String, Option<Element>, Vec<Element>);
+pub type Part = (String, Option<Element>, Vec<Element>);
 
 impl Content {
-    fn read(cx: &Context, message: &ConversationMessage) -> Self {
+    /// Reads it, as far as the configuration lets it through.
+    pub fn read(cx: &Context, message: &ConversationMessage) -> Self {
         let xhtml = message
             .xhtml
             .as_deref()
@@ -397,7 +426,7 @@ impl Content {
     }
 
     /// Pictures as Spectrum 2's options have them: each in a message of its own, in place of the text, or beside it.
-    fn parts(self, cx: &Context) -> Vec<Part> {
+    pub fn parts(self, cx: &Context) -> Vec<Part> {
         if self.text.len() > TEXT {
             return self.cut();
         }

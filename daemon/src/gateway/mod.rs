@@ -13,9 +13,13 @@ mod event;
 mod frame;
 mod iq;
 mod message;
+mod muc;
 mod pool;
 mod presence;
 mod registration;
+mod room;
+mod room_frame;
+mod room_iq;
 mod roster;
 mod session;
 mod subscription;
@@ -238,7 +242,7 @@ impl Gateway {
         match stanza.kind {
             Kind::Iq => self.iq(&from, node.as_deref(), stanza.element),
             Kind::Presence => self.for_user(&from.to_bare(), stanza.element),
-            Kind::Message if stanza.is_error() => self.message_error(&stanza.element),
+            Kind::Message if stanza.is_error() => self.message_error(&from, node.as_deref(), &stanza.element),
             Kind::Message if node.is_none() => self.gateway_message(&from, &stanza.element),
             Kind::Message => self.for_user(&from.to_bare(), stanza.element),
         }
@@ -288,10 +292,13 @@ impl Gateway {
     }
 
     /// What we sent could not be delivered: there is nothing better to be done about it than to know.
-    fn message_error(&self, message: &Element) {
+    fn message_error(&mut self, from: &Jid, node: Option<&str>, message: &Element) {
         let condition =
             message.find_same("error").and_then(|e| e.elements().next()).map_or("", Element::name);
         info!(from = message.attr("from"), condition, "a message of ours came back");
+        if let Some(node) = node {
+            self.with(&from.to_bare(), |user, cx| user.bounced(cx, node, from, message));
+        }
     }
 
     /// A message to the gateway itself: from the server, about privileges; from an admin, a command; else it is for
@@ -501,6 +508,7 @@ impl Gateway {
             Timer::Roster(jid) => self.with(&jid, User::roster_round),
             Timer::Save(jid) => self.with(&jid, User::save_now),
             Timer::VCards(jid) => self.with(&jid, User::expire_vcards),
+            Timer::Rooms(jid) => self.with(&jid, User::check_rooms),
             Timer::Expire(jid) => self.with(&jid, User::bounce_old),
             Timer::Reappear(jid) if self.cx.up => self.with(&jid, User::drop_stale),
             Timer::Reappear(_) => {}
@@ -577,14 +585,6 @@ impl User {
         let node = to.node().map(|node| node.to_string());
         match (stanza.name(), node.as_deref()) {
             ("iq", node) => self.request(cx, stanza, node),
-            ("message", Some(_)) if stanza.attr("type") == Some("groupchat") => {
-                cx.refuse(
-                    stanza,
-                    ErrorType::Cancel,
-                    Condition::ServiceUnavailable,
-                    "There are no rooms here",
-                );
-            }
             ("message", Some(node)) => self.message(cx, node, stanza),
             ("presence", Some(node)) => self.contact_presence(cx, node, &from, stanza),
             ("presence", None) => self.gateway_presence(cx, &from, stanza),
@@ -648,17 +648,10 @@ impl User {
                 self.subscription(cx, kind, node, stanza);
             }
             Some("probe") => self.contact_probed(cx, node, from.as_str()),
-            None if stanza.find("x", ns::MUC).is_some() => {
-                // XEP-0045 §7.2: an answer, so that the client does not wait for the room.
-                cx.refuse(
-                    stanza,
-                    ErrorType::Cancel,
-                    Condition::ServiceUnavailable,
-                    "There are no rooms here",
-                );
+            // Other presence, which servers send to each contact, says nothing that the gateway was not told.
+            _ => {
+                self.room_presence(cx, node, from, stanza);
             }
-            // Presence that servers send to each contact says nothing that the gateway was not told.
-            _ => {}
         }
     }
 }

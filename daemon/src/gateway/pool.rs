@@ -39,6 +39,8 @@ pub struct Backend {
     pub users: BTreeSet<BareJid>,
     /// It acknowledges messages.
     pub acknowledges: bool,
+    /// It reports joins.
+    pub rooms: bool,
     /// It deletes what it keeps of a user if it is asked to.
     pub erases: bool,
     /// Serves one user only, whose earlier backends died.
@@ -192,6 +194,7 @@ impl Pool {
             stage: Stage::Opening,
             users: BTreeSet::new(),
             acknowledges: false,
+            rooms: false,
             erases: false,
             solo: false,
             retired: false,

@@ -88,7 +88,7 @@ pub const fn is_visible(status: StatusType) -> bool {
 }
 
 /// A presence stanza with `show` and `status` as given.
-fn build(from: &str, to: &str, status: StatusType, text: &str) -> Element {
+pub fn build(from: &str, to: &str, status: StatusType, text: &str) -> Element {
     let mut presence = Element::new("presence", ns::CLIENT).with("from", from).with("to", to);
     if !is_visible(status) {
         presence.set_attr("type", "unavailable");

@@ -250,6 +250,7 @@ impl User {
         for frame in std::mem::take(&mut self.unsent) {
             cx.frame(link, frame);
         }
+        self.rooms_connected(cx);
         self.send_kept(cx);
         self.check_avatar(cx);
         cx.timers.set(Timer::Settle(self.jid.clone()), cx.now.after(SETTLED));
@@ -338,6 +339,7 @@ impl User {
         if self.trouble.failures >= SILENT {
             // Until here contacts keep their last presence: a short break is not worth a flood.
             self.contacts_offline(cx);
+            self.rooms_over(cx, or_unknown(reason));
             self.say_state(cx, Some(&format!("Trying again: {}", or_unknown(reason))));
         }
     }
@@ -476,7 +478,12 @@ impl User {
 
     /// What every end of a session has in common.
     fn end_session(&mut self, cx: &mut Context) {
-        for timer in [Timer::Login, Timer::Retry, Timer::Roster, Timer::Settle] {
+        let reason = match self.session {
+            Session::Refused | Session::Quarantined(_) => or_unknown(&self.trouble.reason).to_owned(),
+            _ => "You are not logged in to the network any more".to_owned(),
+        };
+        self.rooms_over(cx, &reason);
+        for timer in [Timer::Login, Timer::Retry, Timer::Rooms, Timer::Roster, Timer::Settle] {
             cx.timers.cancel(&timer(self.jid.clone()));
         }
         self.save_now(cx);

@@ -24,6 +24,7 @@ mod link;
 mod messages;
 mod presence;
 mod registration;
+mod rooms;
 mod roster;
 
 const GATEWAY: &str = "irc.example.org";
@@ -31,7 +32,7 @@ const ROMEO: &str = "romeo@example.org/orchard";
 
 /// What our own backend announces.
 const OURS: &str = "[registration]\nneedPassword=1\nneedRegistration=1\n[features]\nmuc=1\n\
-                    [extensions]\nname=ack\nname=problem\n";
+                    [extensions]\nname=ack\nname=problem\nname=rooms\n";
 /// What a backend of Spectrum 2 announces.
 const THEIRS: &str = "[registration]\nneedPassword=1\nneedRegistration=1\n[features]\nmuc=1\nrawxml=0\n";
 

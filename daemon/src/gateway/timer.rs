@@ -34,6 +34,8 @@ pub enum Timer {
     Save(BareJid),
     /// Answer clients that wait for vCards.
     VCards(BareJid),
+    /// Look at joins that take long, and at subjects that do not come.
+    Rooms(BareJid),
     /// Give messages back that wait for the network for too long.
     Expire(BareJid),
     /// Clients that did not show up again since the XMPP link came back are gone.
@@ -60,6 +62,13 @@ impl Timers {
     /// Arms `timer` for `at` unless it is armed already.
     pub fn set_once(&mut self, timer: Timer, at: Time) {
         if !self.at.contains_key(&timer) {
+            self.set(timer, at);
+        }
+    }
+
+    /// Arms `timer` for `at` unless it is armed for an earlier time.
+    pub fn set_earlier(&mut self, timer: Timer, at: Time) {
+        if self.at.get(&timer).is_none_or(|armed| *armed > at) {
             self.set(timer, at);
         }
     }

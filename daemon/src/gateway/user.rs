@@ -15,6 +15,8 @@ use super::disco;
 use super::event::Time;
 use super::message::Kept;
 use super::presence::{self, Resource};
+use super::room::Rooms;
+use super::room_iq::Awaited;
 use super::roster::Roster;
 use super::session::{Session, Trouble};
 use super::timer::Timer;
@@ -66,6 +68,10 @@ pub struct User {
     pub roster: Roster,
     /// Messages that the network has not taken yet.
     pub kept: VecDeque<Kept>,
+    /// Rooms that he is in, or wants to be in.
+    pub rooms: Rooms,
+    /// What he, as a moderator, asked of the network.
+    pub commands: Vec<Awaited>,
     /// Strangers on the network who ask for his presence: local part → legacy name.
     pub auth_requests: HashMap<String, String>,
     /// What the network is to be told once he is logged in.
@@ -93,6 +99,8 @@ impl User {
             trouble: Trouble::default(),
             roster: Roster::default(),
             kept: VecDeque::new(),
+            rooms: Rooms::default(),
+            commands: Vec::new(),
             auth_requests: HashMap::new(),
             unsent: Vec::new(),
             vcards: BTreeMap::new(),
@@ -226,6 +234,9 @@ impl User {
             None if self.resources.values().any(|resource| resource.stale) => return,
             None => std::mem::take(&mut self.resources).into_keys().collect(),
         };
+        for name in &gone {
+            self.leave_rooms(cx, name);
+        }
         if !self.wanted(cx) {
             self.leave(cx);
             return;
@@ -256,6 +267,7 @@ impl User {
                 cx.send(stanza);
             }
         }
+        self.rooms_reappear(cx);
         if self.session != Session::Offline {
             self.roster_ready(cx);
         }
@@ -281,9 +293,14 @@ impl User {
     /// Clients that did not show up again are gone.
     pub fn drop_stale(&mut self, cx: &mut Context) {
         let before = self.resources.len();
+        let stale = self.resources.iter().filter(|(_, resource)| resource.stale);
+        let gone: Vec<String> = stale.map(|(name, _)| name.clone()).collect();
         self.resources.retain(|_, resource| !resource.stale);
         if self.resources.len() == before {
             return;
+        }
+        for name in gone {
+            self.leave_rooms(cx, &name);
         }
         if self.wanted(cx) {
             self.send_status(cx);

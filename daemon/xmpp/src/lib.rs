@@ -22,6 +22,7 @@ pub mod xep_0004;
 pub mod xep_0030;
 pub mod xep_0050;
 pub mod xep_0054;
+pub mod xep_0059;
 pub mod xep_0066;
 pub mod xep_0071;
 pub mod xep_0077;

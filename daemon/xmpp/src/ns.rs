@@ -32,6 +32,16 @@ pub const DISCO_ITEMS: &str = "http://jabber.org/protocol/disco#items";
 pub const MUC: &str = "http://jabber.org/protocol/muc";
 /// XEP-0045: Multi-User Chat (occupants).
 pub const MUC_USER: &str = "http://jabber.org/protocol/muc#user";
+/// XEP-0045: Multi-User Chat (moderators).
+pub const MUC_ADMIN: &str = "http://jabber.org/protocol/muc#admin";
+/// XEP-0045: Multi-User Chat (owners).
+pub const MUC_OWNER: &str = "http://jabber.org/protocol/muc#owner";
+/// XEP-0045 §6.4: the form with facts about a room.
+pub const MUC_ROOM_INFO: &str = "http://jabber.org/protocol/muc#roominfo";
+/// XEP-0045 §7.4: the room keeps the ids of messages.
+pub const MUC_STABLE_ID: &str = "http://jabber.org/protocol/muc#stable_id";
+/// XEP-0410 §3.3: the room itself answers pings to one's own nick.
+pub const MUC_SELF_PING: &str = "http://jabber.org/protocol/muc#self-ping-optimization";
 /// XEP-0048: Bookmarks, as kept in private storage.
 pub const BOOKMARKS: &str = "storage:bookmarks";
 /// XEP-0049: Private XML Storage.
@@ -40,6 +50,8 @@ pub const PRIVATE: &str = "jabber:iq:private";
 pub const COMMANDS: &str = "http://jabber.org/protocol/commands";
 /// XEP-0054: vcard-temp.
 pub const VCARD: &str = "vcard-temp";
+/// XEP-0059: Result Set Management.
+pub const RSM: &str = "http://jabber.org/protocol/rsm";
 /// XEP-0066: Out of Band Data (in messages).
 pub const OOB: &str = "jabber:x:oob";
 /// XEP-0071: XHTML-IM.
@@ -78,6 +90,8 @@ pub const TIME: &str = "urn:xmpp:time";
 pub const DELAY: &str = "urn:xmpp:delay";
 /// XEP-0224: Attention.
 pub const ATTENTION: &str = "urn:xmpp:attention:0";
+/// XEP-0249: Direct MUC Invitations.
+pub const CONFERENCE: &str = "jabber:x:conference";
 /// XEP-0280: Message Carbons.
 pub const CARBONS: &str = "urn:xmpp:carbons:2";
 /// XEP-0297: Stanza Forwarding.
@@ -96,6 +110,8 @@ pub const PRIVILEGE_2: &str = "urn:xmpp:privilege:2";
 pub const SID: &str = "urn:xmpp:sid:0";
 /// XEP-0363: HTTP File Upload.
 pub const UPLOAD: &str = "urn:xmpp:http:upload:0";
+/// XEP-0421: Occupant identifiers.
+pub const OCCUPANT_ID: &str = "urn:xmpp:occupant-id:0";
 /// Spectrum 2's own element with the number of a connection error.
 pub const SPECTRUM_ERROR: &str = "http://spectrum.im/error";
 /// Spectrum 2's own presence child: be invisible on the legacy network.

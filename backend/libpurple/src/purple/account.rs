@@ -267,6 +267,11 @@ impl Account {
         SENDING.get()
     }
 
+    /// Marks what follows as being sent by us.
+    pub(super) fn mark_sending(sending: bool) {
+        SENDING.set(sending);
+    }
+
     /// Tells a contact whether the user writes; also marks the conversation as read.
     pub fn send_typing(&self, contact: &str, typing: Typing) {
         let Some(gc) = self.connection() else { return };

@@ -6,11 +6,12 @@ use std::mem::transmute;
 use std::ptr;
 
 use libpurple_sys as sys;
+use spectrum2_backend_protocol::{Affiliation, Role, RoomReason};
 use sys::{gboolean, time_t};
 
 use super::account::{self, Account, SettingValue};
-use super::event::{Event, Message, MessageKind, Participant, Typing, push};
-use super::{AccountId, copy, dialog, guard, list, take};
+use super::event::{Departure, Event, Leaver, Message, MessageKind, Participant, Typing, push};
+use super::{AccountId, copy, dialog, ear, guard, list, room, take};
 
 /// The account of a connection.
 fn account_of(gc: *mut sys::PurpleConnection) -> Option<AccountId> {
@@ -187,13 +188,26 @@ unsafe extern "C" fn write(
         } else {
             MessageKind::Received
         };
-        let echo = kind == MessageKind::SentElsewhere && !in_room && Account::is_sending();
-        if echo || flags & flag::PURPLE_MESSAGE_INVISIBLE != 0 {
+        let echo = kind != MessageKind::Error && Account::is_sending();
+        if (echo && kind == MessageKind::SentElsewhere && !in_room)
+            || flags & flag::PURPLE_MESSAGE_INVISIBLE != 0
+        {
             return;
         }
         // SAFETY: libpurple passes texts or null.
         let (who, html) = unsafe { (copy(who), copy(html)) };
-        push(Event::Message(Message { account, kind, in_room, conversation: name, who, html, time }));
+        let delayed = flags & flag::PURPLE_MESSAGE_DELAYED != 0;
+        push(Event::Message(Message {
+            account,
+            kind,
+            in_room,
+            conversation: name,
+            who,
+            html,
+            time,
+            delayed,
+            echo,
+        }));
     });
 }
 
@@ -222,24 +236,43 @@ unsafe extern "C" fn add_users(
         // SAFETY: libpurple passes a list of occupants.
         let users = unsafe { list::<sys::PurpleConvChatBuddy>(users) };
         // SAFETY: the occupants live during the callback.
-        let users = users.into_iter().map(|user| unsafe { participant(user) }).collect();
+        let users = users.into_iter().map(|user| unsafe { participant(&room, user) }).collect();
         push(Event::Participants(account, room, users));
     });
 }
 
 /// # Safety
 /// `user` lives.
-unsafe fn participant(user: *const sys::PurpleConvChatBuddy) -> Participant {
+pub(super) unsafe fn participant(room: &str, user: *const sys::PurpleConvChatBuddy) -> Participant {
     use sys::PurpleConvChatBuddyFlags as flag;
-    const MODERATOR: u32 =
-        flag::PURPLE_CBFLAGS_OP | flag::PURPLE_CBFLAGS_HALFOP | flag::PURPLE_CBFLAGS_FOUNDER;
     // SAFETY: the caller's promise; its texts are texts or null.
-    unsafe {
-        Participant {
-            name: copy((*user).name),
-            alias: copy((*user).alias),
-            moderator: (*user).flags & MODERATOR != 0,
-        }
+    let (name, alias, flags) = unsafe { (copy((*user).name), copy((*user).alias), (*user).flags) };
+    if let Some(known) = ear::occupant(room, &name) {
+        let ear::Occupant { role, affiliation, own, contact, show, text, .. } = known;
+        return Participant { name, alias, role, affiliation, own, contact, show, text };
+    }
+    let has = |bits: u32| flags & bits != 0;
+    let (role, affiliation) = if has(flag::PURPLE_CBFLAGS_FOUNDER) {
+        (Role::Moderator, Affiliation::Owner)
+    } else if has(flag::PURPLE_CBFLAGS_OP) {
+        (Role::Moderator, Affiliation::Admin)
+    } else if has(flag::PURPLE_CBFLAGS_HALFOP) {
+        (Role::Moderator, Affiliation::Member)
+    } else if has(flag::PURPLE_CBFLAGS_VOICE) {
+        (Role::Participant, Affiliation::Member)
+    } else {
+        (Role::Participant, Affiliation::None)
+    };
+    let show = if has(flag::PURPLE_CBFLAGS_AWAY) { "away" } else { "" }.to_owned();
+    Participant {
+        name,
+        alias,
+        role,
+        affiliation,
+        own: false,
+        contact: String::new(),
+        show,
+        text: String::new(),
     }
 }
 
@@ -252,7 +285,8 @@ unsafe extern "C" fn update_user(conversation: *mut sys::PurpleConversation, nam
             let user =
                 if chat.is_null() { ptr::null_mut() } else { sys::purple_conv_chat_cb_find(chat, name) };
             if !user.is_null() {
-                push(Event::Participants(account, room, vec![participant(user)]));
+                let user = participant(&room, user);
+                push(Event::Participants(account, room, vec![user]));
             }
         }
     });
@@ -278,7 +312,8 @@ unsafe extern "C" fn remove_users(conversation: *mut sys::PurpleConversation, us
         // SAFETY: libpurple passes a list of texts.
         let users = unsafe { list::<c_char>(users) };
         // SAFETY: the texts live during the callback.
-        let users = users.into_iter().map(|user| unsafe { copy(user) }).collect();
+        let users = users.into_iter().map(|user| unsafe { copy(user) });
+        let users = users.map(|name| Leaver { departure: ear::departure(&room, &name), name }).collect();
         push(Event::ParticipantsLeft(account, room, users));
     });
 }
@@ -321,6 +356,59 @@ unsafe extern "C" fn chat_join_failed(
     });
 }
 
+unsafe extern "C" fn chat_left(conversation: *mut sys::PurpleConversation, _: *mut c_void) {
+    guard((), || {
+        let Some((account, room)) = conversation_of(conversation) else { return };
+        // SAFETY: the conversation lives during the callback, and is a room.
+        let nick = unsafe {
+            copy(sys::purple_conv_chat_get_nick(sys::purple_conversation_get_chat_data(conversation)))
+        };
+        let unknown = || Departure {
+            reason: RoomReason::Disconnected,
+            actor: String::new(),
+            text: "The network ended the stay in the room".to_owned(),
+        };
+        let departure = ear::departure(&room, &nick).unwrap_or_else(unknown);
+        push(Event::RoomLeft(account, room, departure));
+    });
+}
+
+/// Somebody invites the user. Where the daemon takes invitations, the plugin needs no answer: the user joins, or not.
+unsafe extern "C" fn chat_invited(
+    account: *mut sys::PurpleAccount,
+    who: *const c_char,
+    name: *const c_char,
+    text: *const c_char,
+    components: *mut sys::GHashTable,
+    _: *mut c_void,
+) -> c_int {
+    guard(0, || {
+        let Some(id) = account::id_of(account).filter(|_| room::takes_invitations()) else { return 0 };
+        // SAFETY: libpurple passes texts or null, and a table of texts or null.
+        unsafe {
+            let key = c"password".as_ptr().cast();
+            let password = if components.is_null() {
+                String::new()
+            } else {
+                copy(sys::g_hash_table_lookup(components, key).cast())
+            };
+            let heard = ear::inviter();
+            let who = if heard.is_empty() { copy(who) } else { heard };
+            push(Event::Invited(id, copy(name), who, copy(text), password));
+        }
+        -1
+    })
+}
+
+unsafe extern "C" fn rooms_listed(list: *mut sys::PurpleRoomlist, in_progress: gboolean) {
+    guard((), || {
+        if in_progress == 0 && !list.is_null() {
+            // SAFETY: not null, and alive during the callback.
+            unsafe { room::listed(list) };
+        }
+    });
+}
+
 unsafe extern "C" fn topic_changed(
     conversation: *mut sys::PurpleConversation,
     who: *const c_char,
@@ -348,8 +436,18 @@ pub(super) fn forget_reader() {
 }
 
 /// Before prpl-irc handles a line.
-unsafe extern "C" fn reading_line(gc: *mut sys::PurpleConnection, _: *mut c_void, _: *mut c_void) {
-    guard((), || READING.set(account_of(gc)));
+unsafe extern "C" fn reading_line(gc: *mut sys::PurpleConnection, line: *mut *mut c_char, _: *mut c_void) {
+    guard((), || {
+        READING.set(account_of(gc));
+        // SAFETY: libpurple passes the address of a text; the connection lives during the callback.
+        unsafe {
+            if let (Some(account), false) = (account_of(gc), line.is_null()) {
+                let state = sys::purple_connection_get_state(gc);
+                let connected = state == sys::PurpleConnectionState::PURPLE_CONNECTED;
+                ear::irc_line(account, connected, &copy(*line));
+            }
+        }
+    });
 }
 
 /// Before prpl-jabber handles a stanza.
@@ -363,6 +461,7 @@ unsafe extern "C" fn reading_stanza(
         // SAFETY: libpurple passes the address of a stanza, which lives during the callback.
         unsafe {
             if let (Some(account), false) = (account_of(gc), stanza.is_null() || (*stanza).is_null()) {
+                ear::stanza(account, sys::purple_connection_get_account(gc), *stanza);
                 delivery_failure(account, *stanza);
             }
         }
@@ -407,6 +506,8 @@ unsafe fn delivery_failure(account: AccountId, stanza: *mut sys::xmlnode) {
             who: from,
             html,
             time: 0,
+            delayed: false,
+            echo: false,
         }));
     }
 }
@@ -421,7 +522,9 @@ unsafe extern "C" fn notify_message(
         // SAFETY: libpurple passes texts or null.
         let parts = unsafe { [copy(title), copy(primary), copy(secondary)] };
         let parts: Vec<_> = parts.into_iter().filter(|part| !part.is_empty()).collect();
-        push(Event::Notice(READING.get(), parts.join("\n")));
+        if !ear::was_told() {
+            push(Event::Notice(READING.get(), parts.join("\n")));
+        }
     });
     ptr::null_mut()
 }
@@ -485,6 +588,8 @@ unsafe extern "C" fn file_offered(transfer: *mut sys::PurpleXfer, _: *mut c_void
                     who,
                     html,
                     time: 0,
+                    delayed: false,
+                    echo: false,
                 }));
             }
         }
@@ -535,6 +640,10 @@ pub(super) fn install() {
         conversations.has_focus = Some(has_focus);
         sys::purple_conversations_set_ui_ops(Box::leak(conversations));
 
+        let mut rooms: Box<sys::PurpleRoomlistUiOps> = Box::new(std::mem::zeroed());
+        rooms.in_progress = Some(rooms_listed);
+        sys::purple_roomlist_set_ui_ops(Box::leak(rooms));
+
         let mut notices: Box<sys::PurpleNotifyUiOps> = Box::new(std::mem::zeroed());
         notices.notify_message = Some(notify_message);
         notices.notify_uri = Some(notify_uri);
@@ -568,6 +677,8 @@ pub(super) fn connect_signals() {
         connect(conversations, c"got-attention", attention as *const c_void);
         connect(conversations, c"chat-joined", chat_joined as *const c_void);
         connect(conversations, c"chat-join-failed", chat_join_failed as *const c_void);
+        connect(conversations, c"chat-left", chat_left as *const c_void);
+        connect(conversations, c"chat-invited", chat_invited as *const c_void);
         connect(conversations, c"chat-topic-changed", topic_changed as *const c_void);
         connect(sys::purple_blist_get_handle(), c"buddy-icon-changed", icon_changed as *const c_void);
         connect(sys::purple_xfers_get_handle(), c"file-recv-request", file_offered as *const c_void);

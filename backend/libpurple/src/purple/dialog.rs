@@ -185,7 +185,7 @@ unsafe extern "C" fn request_input(
     title: *const c_char,
     primary: *const c_char,
     secondary: *const c_char,
-    _default: *const c_char,
+    value: *const c_char,
     _multiline: sys::gboolean,
     _masked: sys::gboolean,
     _hint: *mut c_char,
@@ -200,8 +200,9 @@ unsafe extern "C" fn request_input(
 ) -> *mut c_void {
     guard(ptr::null_mut(), || {
         // SAFETY: libpurple passes texts or null.
-        let (title, primary, secondary) = unsafe { (copy(title), copy(primary), copy(secondary)) };
-        ask(account, Pending::Input { ok, cancel, data }, Dialog::Input { title, primary, secondary })
+        let (title, primary, secondary, value) =
+            unsafe { (copy(title), copy(primary), copy(secondary), copy(value)) };
+        ask(account, Pending::Input { ok, cancel, data }, Dialog::Input { title, primary, secondary, value })
     })
 }
 

@@ -6,6 +6,7 @@ use std::collections::VecDeque;
 use super::account::AccountId;
 use super::dialog::DialogId;
 use super::event_loop;
+use spectrum2_backend_protocol::{Affiliation, Role, RoomReason};
 
 /// Something that happened inside libpurple.
 #[derive(Debug)]
@@ -41,11 +42,23 @@ pub enum Event {
     /// An occupant changed the nick: old and new.
     ParticipantRenamed(AccountId, String, String, String),
     /// Occupants left a room.
-    ParticipantsLeft(AccountId, String, Vec<String>),
+    ParticipantsLeft(AccountId, String, Vec<Leaver>),
     /// The user is in the room.
     RoomJoined(AccountId, String),
-    /// The room could not be joined.
+    /// The room could not be joined; no more is known.
     RoomJoinFailed(AccountId, String),
+    /// The network refused something that concerns a room: to join it, or another nick in it.
+    RoomRefused(AccountId, String, RoomReason, String),
+    /// The network refused another nick.
+    NickRefused(AccountId, RoomReason, String),
+    /// The user is not in the room any more.
+    RoomLeft(AccountId, String, Departure),
+    /// The network says that somebody is not in the room any more; may be told of rooms that were left.
+    RoomVacated(AccountId, String, String),
+    /// Somebody invites the user: room, who, text, password.
+    Invited(AccountId, String, String, String, String),
+    /// The network's rooms: name and name to show.
+    RoomList(AccountId, Vec<(String, String)>),
     /// The topic and who set it.
     Topic(AccountId, String, String, String),
 }
@@ -67,6 +80,10 @@ pub struct Message {
     pub html: String,
     /// When it was written, in seconds since 1970.
     pub time: i64,
+    /// It was written before it came.
+    pub delayed: bool,
+    /// The plugin repeats what it is just being given.
+    pub echo: bool,
 }
 
 /// The nature of a [`Message`].
@@ -100,15 +117,45 @@ pub struct Participant {
     pub name: String,
     /// Name to show, if another.
     pub alias: String,
-    /// May moderate the room.
-    pub moderator: bool,
+    /// What the occupant may do there.
+    pub role: Role,
+    /// What the occupant may do for good.
+    pub affiliation: Affiliation,
+    /// It is the user, as far as is known.
+    pub own: bool,
+    /// Who it is outside of the room; empty if not known.
+    pub contact: String,
+    /// As `<show/>` of XMPP.
+    pub show: String,
+    /// What the occupant says about it.
+    pub text: String,
+}
+
+/// Why somebody left a room.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Departure {
+    /// Why.
+    pub reason: RoomReason,
+    /// Nick of who did it; may be empty.
+    pub actor: String,
+    /// What was said; may be empty.
+    pub text: String,
+}
+
+/// Somebody who left a room.
+#[derive(Debug)]
+pub struct Leaver {
+    /// Nick.
+    pub name: String,
+    /// Why, if it is known.
+    pub departure: Option<Departure>,
 }
 
 /// A question of a plugin.
 #[derive(Debug)]
 pub enum Dialog {
     /// Wants a text.
-    Input { title: String, primary: String, secondary: String },
+    Input { title: String, primary: String, secondary: String, value: String },
     /// Wants one of several buttons.
     Action { title: String, primary: String, secondary: String, labels: Vec<String> },
     /// Wants one of several values.

@@ -20,6 +20,7 @@ mod callback;
 mod contact;
 mod core;
 mod dialog;
+mod ear;
 mod event;
 pub mod event_loop;
 pub mod os;
@@ -33,11 +34,14 @@ pub use account::{Account, AccountId, Proxy, ProxyKind, SettingValue};
 pub use accounts_file::read_accounts_file;
 pub use contact::{Contact, Primitive};
 pub use dialog::{Answer, DialogId};
-pub use event::{Dialog, Event, Message, MessageKind, Participant, Typing, next_event, on_event};
+pub use event::{
+    Departure, Dialog, Event, Leaver, Message, MessageKind, Participant, Typing, next_event, on_event,
+};
 pub use protocol::{OptionKind, Protocol, ProtocolOption, protocols};
 pub use resolver::{
     Lookup, LookupResult, ServiceRecord, answer as resolver_answer, ask_name_server as resolver_ask,
 };
+pub use room::take_invitations;
 
 use std::ffi::{CStr, CString, c_char};
 use std::panic::{AssertUnwindSafe, catch_unwind};

@@ -1,11 +1,13 @@
 //! Rooms: libpurple's chats.
 
+use std::cell::Cell;
 use std::ptr;
 
 use libpurple_sys as sys;
 
-use super::account::Account;
-use super::{c_text, copy};
+use super::account::{self, Account};
+use super::event::{Event, push};
+use super::{c_text, copy, list as items, take};
 
 const ROOM: sys::PurpleConversationType::Type = sys::PurpleConversationType::PURPLE_CONV_TYPE_CHAT;
 
@@ -72,12 +74,56 @@ impl Account {
         let (Some(gc), Some(conversation)) = (self.connection(), self.conversation(ROOM, room, false)) else {
             return Err(-libc::ENOTCONN);
         };
+        Self::mark_sending(true);
         // SAFETY: connection and conversation live; the text is ours.
         let result = unsafe {
             let id = sys::purple_conv_chat_get_id(sys::purple_conversation_get_chat_data(conversation));
             sys::serv_chat_send(gc, id, c_text(html).as_ptr(), sys::PurpleMessageFlags::PURPLE_MESSAGE_SEND)
         };
+        Self::mark_sending(false);
         if result < 0 { Err(result) } else { Ok(()) }
+    }
+
+    /// The topic of a room; empty if none.
+    pub fn topic(&self, room: &str) -> String {
+        self.conversation(ROOM, room, false).map_or_else(String::new, |conversation| {
+            // SAFETY: the conversation was just found and is a room; the text is copied.
+            unsafe {
+                copy(sys::purple_conv_chat_get_topic(sys::purple_conversation_get_chat_data(conversation)))
+            }
+        })
+    }
+
+    /// Invites somebody to a room in which the user is.
+    pub fn invite(&self, room: &str, who: &str, text: &str) {
+        let (Some(gc), Some(conversation)) = (self.connection(), self.conversation(ROOM, room, false)) else {
+            return;
+        };
+        // SAFETY: connection and conversation live; the texts are ours.
+        unsafe {
+            let id = sys::purple_conv_chat_get_id(sys::purple_conversation_get_chat_data(conversation));
+            sys::serv_chat_invite(gc, id, c_text(text).as_ptr(), c_text(who).as_ptr());
+        }
+    }
+
+    /// Sends something in the protocol's own words. False: the plugin takes none.
+    pub fn send_raw(&self, text: &str) -> bool {
+        let send = self.protocol().info().and_then(|info| info.send_raw);
+        let (Some(gc), Some(send)) = (self.connection(), send) else { return false };
+        let text = c_text(text);
+        let length = i32::try_from(text.as_bytes().len()).unwrap_or(0);
+        // SAFETY: the connection lives; the text is ours and as long as said.
+        unsafe { send(gc, text.as_ptr(), length) };
+        true
+    }
+
+    /// Asks for the network's rooms, which come as [`Event::RoomList`]. False: it has no list.
+    pub fn list_rooms(&self) -> bool {
+        let lists = self.protocol().info().is_some_and(|info| info.roomlist_get_list.is_some());
+        let Some(gc) = self.connection().filter(|_| lists) else { return false };
+        // SAFETY: the connection lives. The list belongs to the plugin, and is looked at when it is complete.
+        unsafe { sys::purple_roomlist_get_list(gc) };
+        true
     }
 
     /// Sets the topic of a room, if the network has such.
@@ -92,5 +138,57 @@ impl Account {
             let topic = c_text(topic);
             set(gc, id, if topic.is_empty() { ptr::null() } else { topic.as_ptr() });
         }
+    }
+}
+
+thread_local! {
+    static INVITATIONS: Cell<bool> = const { Cell::new(false) };
+}
+
+/// Whether invitations are events, rather than questions of the plugin.
+pub fn take_invitations(yes: bool) {
+    INVITATIONS.set(yes);
+}
+
+pub(super) fn takes_invitations() -> bool {
+    INVITATIONS.get()
+}
+
+/// Tells of a list that is complete.
+///
+/// # Safety
+/// `list` lives.
+pub(super) unsafe fn listed(list: *mut sys::PurpleRoomlist) {
+    // SAFETY: the caller's promise; rooms and fields live with the list; names are copied.
+    unsafe {
+        let Some(id) = account::id_of((*list).account) else { return };
+        let protocol = sys::purple_find_prpl(sys::purple_account_get_protocol_id((*list).account));
+        let info = if protocol.is_null() { ptr::null_mut() } else { (*protocol).info };
+        let serialize = info
+            .as_ref()
+            .and_then(|info| info.extra_info.cast::<sys::PurplePluginProtocolInfo>().as_ref())
+            .and_then(|info| info.roomlist_room_serialize);
+        // The first text that is shown and says more than the name.
+        let shown = items::<sys::PurpleRoomlistField>((*list).fields).into_iter().position(|field| {
+            sys::purple_roomlist_field_get_type(field)
+                == sys::PurpleRoomlistFieldType::PURPLE_ROOMLIST_FIELD_STRING
+                && sys::purple_roomlist_field_get_hidden(field) == 0
+        });
+        let rooms = items::<sys::PurpleRoomlistRoom>((*list).rooms);
+        let rooms = rooms.into_iter().filter(|room| {
+            sys::purple_roomlist_room_get_type(*room)
+                & sys::PurpleRoomlistRoomType::PURPLE_ROOMLIST_ROOMTYPE_ROOM
+                != 0
+        });
+        let rooms = rooms.map(|room| {
+            let name = match serialize {
+                Some(serialize) => take(serialize(room)),
+                None => copy(sys::purple_roomlist_room_get_name(room)),
+            };
+            let fields = items::<std::ffi::c_char>(sys::purple_roomlist_room_get_fields(room));
+            let title = shown.and_then(|place| fields.get(place)).map(|text| copy(*text));
+            (name, title.unwrap_or_default())
+        });
+        push(Event::RoomList(id, rooms.collect()));
     }
 }

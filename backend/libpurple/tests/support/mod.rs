@@ -18,7 +18,8 @@ use nix::sys::socket::{
 };
 use nix::sys::time::TimeVal;
 use spectrum2_backend_protocol::{
-    Buddy, ConversationMessage, Decoder, Extensions, Frame, Login, Logout, MAX_FRAME, UserSettings,
+    Buddy, ConversationMessage, Decoder, Extensions, Frame, Login, Logout, MAX_FRAME, Participant, Room,
+    RoomEnd, RoomReason, UserSettings,
 };
 
 /// Nothing that is awaited takes so long.
@@ -189,7 +190,7 @@ impl Daemon {
         });
         self.expect("PONG", |frame| matches!(frame, Frame::Pong).then_some(()));
         self.expect("STATS", |frame| matches!(frame, Frame::Stats(_)).then_some(()));
-        let names = vec!["ack".to_owned(), "problem".to_owned()];
+        let names = ["ack", "problem", "rooms"].map(str::to_owned).to_vec();
         self.send(&Frame::Extensions(Extensions { names }));
         config
     }
@@ -282,6 +283,53 @@ impl Daemon {
     pub fn expect_message(&mut self, from: &str) -> ConversationMessage {
         self.expect("CONV_MESSAGE", |frame| match frame {
             Frame::ConvMessage(message) if message.buddy_name == from => Some(message.clone()),
+            _ => None,
+        })
+    }
+
+    pub fn join(&mut self, user: &str, room: &str, nick: &str, password: &str) {
+        self.send(&Frame::JoinRoom(Room {
+            user_name: user.to_owned(),
+            nickname: nick.to_owned(),
+            room: room.to_owned(),
+            password: Some(password.to_owned()),
+        }));
+    }
+
+    pub fn leave(&mut self, user: &str, room: &str) {
+        let (user_name, room) = (user.to_owned(), room.to_owned());
+        self.send(&Frame::LeaveRoom(Room { user_name, nickname: String::new(), room, password: None }));
+    }
+
+    /// Waits until the user is in a room, and gives the nick there.
+    pub fn expect_joined(&mut self, room: &str) -> String {
+        self.expect("ROOM_JOINED", |frame| match frame {
+            Frame::RoomJoined(joined) if joined.room == room => Some(joined.nickname.clone()),
+            Frame::RoomRefused(end) => panic!("{:?}: {:?}", end.room_reason(), end.text),
+            _ => None,
+        })
+    }
+
+    pub fn expect_refused(&mut self, room: &str) -> (RoomReason, String) {
+        self.expect("ROOM_REFUSED", |frame| match frame {
+            Frame::RoomRefused(end) if end.room == room => {
+                Some((end.room_reason(), end.text.clone().unwrap_or_default()))
+            }
+            _ => None,
+        })
+    }
+
+    pub fn expect_left(&mut self, room: &str) -> RoomEnd {
+        self.expect("ROOM_LEFT", |frame| match frame {
+            Frame::RoomLeft(end) if end.room == room => Some(end.clone()),
+            _ => None,
+        })
+    }
+
+    /// Waits until the daemon is told this of an occupant.
+    pub fn expect_occupant(&mut self, nick: &str, fits: impl Fn(&Participant) -> bool) -> Participant {
+        self.expect("PARTICIPANT_CHANGED", |frame| match frame {
+            Frame::ParticipantChanged(who) if who.nickname == nick && fits(who) => Some(who.clone()),
             _ => None,
         })
     }

@@ -335,7 +335,7 @@ fn what_is_for_a_room_is_not_told_to_one_person() {
     stage.says(&format!(
         "<message type='groupchat' id='1' from='{ROMEO}' to='#verona%irc.net@irc.example.org'><body>hi</body></message>"
     ));
-    assert_eq!(condition(&stage.only_stanza()), Some("service-unavailable"));
+    assert_eq!(condition(&stage.only_stanza()), Some("not-acceptable"));
     assert!(stage.frames.is_empty(), "{:?}", stage.frames);
 }
 

@@ -1,0 +1,559 @@
+//! Rooms (XEP-0045), from the user's side: joining, leaving, speaking, inviting.
+//!
+//! A join is asked of the network once, whoever of the user's clients wants it first. It is answered only when the network
+//! has: with all that XEP-0045 §7.2 wants in its order, or with an error in the network's own words.
+
+use jid::{BareJid, Jid};
+use spectrum2_backend_protocol::{Frame, Invitation, Participant, Room as RoomFrame, RoomReason};
+use spectrum2_xmpp::stanza::{Condition, ErrorType};
+use spectrum2_xmpp::{Element, ns, xep_0071};
+
+use super::contact::fold;
+use super::context::Context;
+use super::message::{body, conversation};
+use super::presence;
+use super::room::{Client, Departure, History, ROOMS, Room, State, code};
+use super::timer::Timer;
+use super::user::User;
+
+/// The network must have answered a join by then.
+const JOIN: u64 = 60_000;
+/// A subject that has not come by then is taken for none.
+const SUBJECT: u64 = 3_000;
+/// People with whom a user may talk through rooms.
+const PRIVATE: usize = 500;
+
+impl Room {
+    /// Sends a stanza to all clients that are in the room; only copies are made that must be.
+    pub fn to_all(&self, cx: &mut Context, user: &BareJid, mut stanza: Element) {
+        let mut clients = self.clients.keys();
+        let Some(last) = clients.next_back() else { return };
+        for client in clients {
+            let mut copy = stanza.clone();
+            copy.set_attr("to", presence::full(user, client));
+            cx.send(copy);
+        }
+        stanza.set_attr("to", presence::full(user, last));
+        cx.send(stanza);
+    }
+
+    /// Sends a presence to all; one that gets lost with the XMPP link is sent when it is back.
+    pub fn show_all(&mut self, cx: &mut Context, user: &BareJid, nick: &str, stanza: Element) {
+        if cx.up {
+            self.to_all(cx, user, stanza);
+        } else {
+            self.unseen.insert(nick.to_owned());
+        }
+    }
+
+    /// Shows a client who is there: first the others, then itself (XEP-0045 §7.2.3).
+    fn show_occupants(&mut self, cx: &mut Context, user: &BareJid, client: &str) {
+        let to = presence::full(user, client);
+        for (nick, occupant) in self.occupants.iter().filter(|(nick, _)| **nick != self.nick) {
+            let stanza = self.occupant_presence(cx, nick, occupant);
+            cx.send(stanza.with("to", to.clone()));
+        }
+        self.show_self(cx, &to, client);
+    }
+
+    fn show_self(&mut self, cx: &mut Context, to: &str, client: &str) {
+        let Some(own) = self.occupants.get(&self.nick) else { return };
+        let mut stanza = self.occupant_presence(cx, &self.nick, own);
+        let nick = self.shown(&self.nick).to_owned();
+        if let Some(client) = self.clients.get_mut(client)
+            && client.asked != nick
+        {
+            // XEP-0045 §7.2.3: the service changed the nick.
+            if let Some(x) = stanza.find_mut("x", ns::MUC_USER) {
+                x.push(code(210));
+            }
+            client.asked = nick;
+        }
+        stanza.set_attr("to", to);
+        cx.send(stanza);
+    }
+
+    /// The network let the user in: he is shown who is there.
+    pub fn enter(&mut self, cx: &mut Context, user: &BareJid) {
+        let returning = matches!(self.state, State::Returning(_));
+        if !self.occupants.contains_key(&self.nick) {
+            self.mention(&self.nick.clone(), &Participant::default());
+        }
+        if returning {
+            for (nick, _) in self.take_stale() {
+                let stanza = self.departed_presence(cx, &nick, &Departure::new(RoomReason::Other, None));
+                self.show_all(cx, user, &nick, stanza);
+            }
+        }
+        if returning && !self.clients.values().any(|client| client.asked != self.nick) {
+            self.state = State::Joined;
+            return;
+        }
+        for client in self.clients.keys().cloned().collect::<Vec<_>>() {
+            self.show_occupants(cx, user, &client);
+        }
+        self.state = State::Entered(cx.now);
+        if self.subject.is_some() {
+            self.settle(cx, user);
+        } else {
+            cx.timers.set_earlier(Timer::Rooms(user.clone()), cx.now.after(SUBJECT));
+        }
+    }
+
+    /// The history is complete: it is sent, and after it the subject (XEP-0045 §7.2.15), always exactly one.
+    pub fn settle(&mut self, cx: &mut Context, user: &BareJid) {
+        let history = self.take_held_back();
+        for client in self.clients.keys() {
+            let to = presence::full(user, client);
+            let skipped = history.len() - self.wanted_history(client, &history);
+            for message in history.iter().skip(skipped) {
+                let mut message = message.clone();
+                message.set_attr("to", to.clone());
+                cx.send(message);
+            }
+        }
+        let subject = self.subject_message(cx);
+        self.to_all(cx, user, subject);
+        self.state = State::Joined;
+    }
+
+    /// Ends the stay of all clients.
+    pub fn expel(&self, cx: &mut Context, user: &BareJid, departure: &Departure<'_>) {
+        let stanza = self.departed_presence(cx, &self.nick, departure);
+        self.to_all(cx, user, stanza);
+    }
+
+    /// Tells all clients that the room could not be joined (XEP-0045 §7.2).
+    pub fn refuse_all(&self, cx: &mut Context, user: &BareJid, reason: RoomReason, text: &str) {
+        let (kind, condition) = refusal(reason);
+        for (name, client) in &self.clients {
+            let join = Element::new("presence", ns::CLIENT)
+                .with("from", presence::full(user, name))
+                .with("to", format!("{}/{}", self.jid(cx), client.asked));
+            cx.refuse(&join, kind, condition, text);
+        }
+    }
+}
+
+/// The errors of XEP-0045 §15.6.1 and §7.2.
+const fn refusal(reason: RoomReason) -> (ErrorType, Condition) {
+    match reason {
+        RoomReason::NotFound | RoomReason::Destroyed => (ErrorType::Cancel, Condition::ItemNotFound),
+        RoomReason::NickTaken => (ErrorType::Cancel, Condition::Conflict),
+        RoomReason::Password => (ErrorType::Auth, Condition::NotAuthorized),
+        RoomReason::Banned | RoomReason::Kicked => (ErrorType::Auth, Condition::Forbidden),
+        RoomReason::MembersOnly => (ErrorType::Auth, Condition::RegistrationRequired),
+        RoomReason::Full => (ErrorType::Wait, Condition::ServiceUnavailable),
+        RoomReason::NotAllowed => (ErrorType::Cancel, Condition::NotAllowed),
+        RoomReason::BadNick => (ErrorType::Modify, Condition::NotAcceptable),
+        RoomReason::TooMany => (ErrorType::Wait, Condition::ResourceConstraint),
+        RoomReason::Disconnected => (ErrorType::Wait, Condition::RecipientUnavailable),
+        RoomReason::Other => (ErrorType::Cancel, Condition::UndefinedCondition),
+    }
+}
+
+impl User {
+    /// Whether the backend reports joins, and takes what Spectrum 2's do not.
+    pub fn has_room_extension(&self, cx: &Context) -> bool {
+        self.online().and_then(|link| cx.pool.get(link)).is_some_and(|backend| backend.rooms)
+    }
+
+    /// Presence for a room; `false` if it is not for one.
+    pub fn room_presence(&mut self, cx: &mut Context, node: &str, from: &Jid, stanza: &Element) -> bool {
+        let Some(client) = presence::resource(from) else { return false };
+        let is_in = self.rooms.at(node).is_some_and(|room| room.clients.contains_key(client));
+        match (stanza.attr("type"), stanza.find("x", ns::MUC)) {
+            (None, Some(x)) => self.join_room(cx, node, client, stanza, x),
+            (None, None) if is_in => self.change_nick(cx, node, client, stanza),
+            // XEP-0045 §7.2.1: a presence without `<x/>` is no join. Clients of old do it all the same.
+            (Some("unavailable"), _) if is_in => self.leave_room(cx, node, client, Some(stanza)),
+            // XEP-0045 §9: a client that is not there any more.
+            (Some("error"), _) if is_in => self.leave_room(cx, node, client, None),
+            _ => return false,
+        }
+        true
+    }
+
+    fn join_room(&mut self, cx: &mut Context, node: &str, client: &str, stanza: &Element, x: &Element) {
+        let nick = nick_of(stanza);
+        if let Some((kind, condition, text)) = self.why_not_join(cx, node, nick.as_deref()) {
+            cx.refuse(stanza, kind, condition, text);
+            return;
+        }
+        let nick = nick.unwrap_or_default();
+        if self.rooms.at(node).is_none() {
+            let name = self.rooms.legacy_name(node);
+            let password = x.child_text("password", ns::MUC).unwrap_or_default().into_owned();
+            self.rooms.insert(Room::new(name, node.to_owned(), nick.clone(), password));
+        }
+        let user = self.jid.clone();
+        let Some(room) = self.rooms.by_node(node) else { return };
+        room.clients.insert(client.to_owned(), Client { asked: nick, history: History::read(x) });
+        match room.state {
+            State::Wanted => self.ask_to_join(cx, node),
+            State::Joining(_) => {}
+            State::Entered(_) => room.show_occupants(cx, &user, client),
+            State::Joined | State::Lost | State::Returning(_) => {
+                room.show_occupants(cx, &user, client);
+                let subject = room.subject_message(cx);
+                cx.send(subject.with("to", presence::full(&user, client)));
+            }
+        }
+    }
+
+    fn why_not_join(
+        &self,
+        cx: &Context,
+        node: &str,
+        nick: Option<&str>,
+    ) -> Option<(ErrorType, Condition, &'static str)> {
+        Some(if cx.capabilities.muc == Some(false) {
+            (ErrorType::Cancel, Condition::ServiceUnavailable, "There are no rooms here")
+        } else if self.registration.is_none() {
+            (ErrorType::Auth, Condition::RegistrationRequired, "Register with the gateway first")
+        } else if nick.is_none_or(str::is_empty) {
+            // XEP-0045 §7.2.1.
+            (ErrorType::Modify, Condition::JidMalformed, "Say under which nick you want to join")
+        } else if self.online().is_none() && !self.expects_login() {
+            (ErrorType::Wait, Condition::RecipientUnavailable, "You are not logged in to the network")
+        } else if self.rooms.at(node).is_none() && self.rooms.len() >= ROOMS {
+            (ErrorType::Wait, Condition::ResourceConstraint, "You are in as many rooms as the gateway allows")
+        } else {
+            return None;
+        })
+    }
+
+    /// Asks the network, if the user is logged in.
+    fn ask_to_join(&mut self, cx: &mut Context, node: &str) {
+        let Some(link) = self.online() else { return };
+        let user = self.jid.clone();
+        let Some(room) = self.rooms.by_node(node) else { return };
+        room.state = match room.state {
+            State::Lost | State::Returning(_) => State::Returning(cx.now),
+            _ => State::Joining(cx.now),
+        };
+        let frame = RoomFrame {
+            user_name: user.to_string(),
+            nickname: room.nick.clone(),
+            room: room.name.clone(),
+            password: Some(room.password.clone()),
+        };
+        cx.frame(link, Frame::JoinRoom(frame));
+        cx.timers.set_earlier(Timer::Rooms(user), cx.now.after(JOIN));
+    }
+
+    /// A client wants another nick (XEP-0045 §7.6), which it shares with the user's others. Or it shows something else,
+    /// which concerns the user's presence, not the room.
+    fn change_nick(&mut self, cx: &mut Context, node: &str, client: &str, stanza: &Element) {
+        let extension = self.has_room_extension(cx);
+        let (link, user) = (self.online(), self.jid.to_string());
+        let Some(room) = self.rooms.by_node(node).filter(|room| room.is_entered()) else { return };
+        let Some(nick) = nick_of(stanza).filter(|nick| *nick != room.shown(&room.nick)) else { return };
+        match link {
+            Some(link) if extension => {
+                if let Some(client) = room.clients.get_mut(client) {
+                    client.asked.clone_from(&nick);
+                }
+                let name = room.name.clone();
+                let frame = RoomFrame { user_name: user, nickname: nick, room: name, password: None };
+                cx.frame(link, Frame::RoomNicknameChanged(frame));
+            }
+            _ => {
+                let text = "The network does not let you change your nick here";
+                cx.refuse(stanza, ErrorType::Cancel, Condition::NotAcceptable, text);
+            }
+        }
+    }
+
+    /// A client leaves; `stanza` is its presence, if it is there to hear the answer.
+    fn leave_room(&mut self, cx: &mut Context, node: &str, client: &str, stanza: Option<&Element>) {
+        let stays = self.setting(cx, "stay_connected") && self.online().is_some();
+        let user = self.jid.clone();
+        let Some(room) = self.rooms.by_node(node) else { return };
+        if room.clients.remove(client).is_none() {
+            return;
+        }
+        if stanza.is_some() {
+            // XEP-0045 §7.14.
+            let departure = Departure::new(RoomReason::Other, None);
+            let answer = room.departed_presence(cx, &room.nick, &departure);
+            cx.send(answer.with("to", presence::full(&user, client)));
+        }
+        if room.clients.is_empty() && !(stays && room.is_entered()) {
+            self.forget_room(cx, node);
+        }
+    }
+
+    /// Leaves a room on the network.
+    fn forget_room(&mut self, cx: &mut Context, node: &str) {
+        let Some(name) = self.rooms.at(node).map(|room| room.name.clone()) else { return };
+        self.rooms.remove(&name);
+        if let Some(link) = self.online() {
+            let user_name = self.jid.to_string();
+            let frame = RoomFrame { user_name, nickname: String::new(), room: name, password: None };
+            cx.frame(link, Frame::LeaveRoom(frame));
+        }
+    }
+
+    /// A client is gone: no ghost of it stays in a room.
+    pub fn leave_rooms(&mut self, cx: &mut Context, client: &str) {
+        for name in self.rooms.names() {
+            if let Some(node) = self.rooms.by_name(&name).map(|room| room.node.clone()) {
+                self.leave_room(cx, &node, client, None);
+            }
+        }
+    }
+
+    /// The user is logged in: rooms that he waits for are joined, those that he was in are joined again.
+    pub fn rooms_connected(&mut self, cx: &mut Context) {
+        for name in self.rooms.names() {
+            let Some(room) = self.rooms.by_name(&name) else { continue };
+            room.mark_stale();
+            let node = room.node.clone();
+            self.ask_to_join(cx, &node);
+        }
+    }
+
+    /// The session broke, and will be back: who is in a room stays, as far as he sees.
+    pub fn rooms_broken(&mut self, cx: &mut Context) {
+        self.forget_commands(cx);
+        for room in self.rooms.iter_mut() {
+            room.state = if room.is_entered() { State::Lost } else { State::Wanted };
+        }
+        self.rooms.listed = None;
+    }
+
+    /// There is no session any more, nor will there be one soon.
+    pub fn rooms_over(&mut self, cx: &mut Context, text: &str) {
+        for iq in std::mem::take(&mut self.rooms.asking) {
+            cx.refuse(&iq, ErrorType::Wait, Condition::RecipientUnavailable, text);
+        }
+        for name in self.rooms.names() {
+            let Some(room) = self.rooms.remove(&name) else { continue };
+            if room.is_entered() {
+                let stopped = Departure::shutdown();
+                let broken = Departure::new(RoomReason::Disconnected, Some(text));
+                room.expel(cx, &self.jid, if cx.stopping { &stopped } else { &broken });
+            } else {
+                room.refuse_all(cx, &self.jid, RoomReason::Disconnected, text);
+            }
+        }
+        self.rooms.list = Vec::new();
+        self.rooms.listed = None;
+    }
+
+    /// The XMPP link is back: what happened meanwhile in the rooms is shown.
+    pub fn rooms_reappear(&mut self, cx: &mut Context) {
+        for room in self.rooms.iter_mut() {
+            for nick in std::mem::take(&mut room.unseen) {
+                let stanza = match room.occupants.get(&nick) {
+                    Some(occupant) => room.occupant_presence(cx, &nick, occupant),
+                    None => room.departed_presence(cx, &nick, &Departure::new(RoomReason::Other, None)),
+                };
+                room.to_all(cx, &self.jid, stanza);
+            }
+        }
+    }
+
+    /// Joins that take too long, and subjects that do not come.
+    pub fn check_rooms(&mut self, cx: &mut Context) {
+        let mut late = Vec::new();
+        let mut next = None;
+        for room in self.rooms.iter_mut() {
+            let due = match room.state {
+                State::Joining(since) | State::Returning(since) => since.after(JOIN),
+                State::Entered(since) => since.after(SUBJECT),
+                State::Wanted | State::Joined | State::Lost => continue,
+            };
+            match room.state {
+                _ if due > cx.now => next = Some(next.map_or(due, |next| due.min(next))),
+                State::Entered(_) => room.settle(cx, &self.jid),
+                _ => late.push(room.node.clone()),
+            }
+        }
+        for node in late {
+            let text = "The network did not answer";
+            let Some(room) = self.rooms.at(&node) else { continue };
+            if room.is_entered() {
+                room.expel(cx, &self.jid, &Departure::new(RoomReason::Disconnected, Some(text)));
+            } else {
+                room.refuse_all(cx, &self.jid, RoomReason::Full, text);
+            }
+            self.forget_room(cx, &node);
+        }
+        if let Some(next) = next {
+            cx.timers.set(Timer::Rooms(self.jid.clone()), next);
+        }
+    }
+
+    /// A message for a room, or for an occupant; `false` if it is not for one.
+    pub fn room_message(&mut self, cx: &mut Context, node: &str, stanza: &Element) -> bool {
+        let groupchat = stanza.attr("type") == Some("groupchat");
+        let invites =
+            stanza.find("x", ns::MUC_USER).is_some_and(|x| x.find("invite", ns::MUC_USER).is_some());
+        if self.rooms.at(node).is_none() && !groupchat && !invites {
+            return false;
+        }
+        let client = stanza.attr("from").and_then(|from| from.split_once('/')).map(|(_, client)| client);
+        let is_in = self
+            .rooms
+            .at(node)
+            .is_some_and(|room| room.is_entered() && client.is_some_and(|c| room.clients.contains_key(c)));
+        if !is_in {
+            // XEP-0045 §7.4.
+            cx.refuse(stanza, ErrorType::Modify, Condition::NotAcceptable, "You are not in the room");
+            return true;
+        }
+        match nick_of(stanza) {
+            Some(_) if groupchat => {
+                cx.refuse(stanza, ErrorType::Modify, Condition::BadRequest, "A room is spoken to as a whole");
+            }
+            Some(nick) => self.say_privately(cx, node, &nick, stanza),
+            None if invites => self.invite(cx, node, stanza),
+            None if groupchat => self.say_in_room(cx, node, stanza),
+            None => {
+                let text = "Speak to the room with messages of type groupchat";
+                cx.refuse(stanza, ErrorType::Modify, Condition::BadRequest, text);
+            }
+        }
+        true
+    }
+
+    fn say_in_room(&mut self, cx: &mut Context, node: &str, stanza: &Element) {
+        let name = self.rooms.legacy_name(node);
+        let subject = stanza.find_same("subject");
+        if let (Some(subject), None, None) = (subject, stanza.find_same("body"), stanza.find_same("thread")) {
+            // XEP-0045 §8.1.
+            if let Some(link) = self.online() {
+                let message = conversation(&self.jid, name, subject.content().into_owned());
+                cx.frame(link, Frame::RoomSubjectChanged(message));
+            }
+            return;
+        }
+        // Without a body there is nothing that networks know: chat states, markers.
+        let Some(text) = body(stanza) else { return };
+        cx.counters.from_xmpp += 1;
+        let mut message = conversation(&self.jid, name, text);
+        message.xhtml = xep_0071::read(stanza);
+        if !self.has_room_extension(cx)
+            && let Some(room) = self.rooms.by_node(node)
+        {
+            room.expect_echo(message.message.clone(), stanza.clone());
+        }
+        self.deliver(cx, message, stanza);
+    }
+
+    /// The network has a message of the user: all of his clients see it, with the id that its sender knows it by
+    /// (XEP-0045 §7.4).
+    pub fn reflect(&mut self, cx: &mut Context, mut stanza: Element) {
+        let to = stanza.attr("to").and_then(|to| to.parse::<Jid>().ok());
+        let node = to.as_ref().and_then(Jid::node).map(|node| node.to_string());
+        let Some(room) = node.as_deref().and_then(|node| self.rooms.by_node(node)) else { return };
+        for (name, namespace) in
+            [("stanza-id", ns::SID), ("occupant-id", ns::OCCUPANT_ID), ("delay", ns::DELAY)]
+        {
+            stanza.remove_children(name, namespace);
+        }
+        stanza.set_attr("from", room.occupant_jid(cx, &room.nick));
+        let id = cx.id();
+        stanza.push(Element::new("stanza-id", ns::SID).with("by", room.jid(cx)).with("id", id));
+        stanza.push(room.occupant_id(&room.nick));
+        if matches!(room.state, State::Entered(_)) {
+            room.settle(cx, &self.jid);
+        }
+        room.to_all(cx, &self.jid, stanza);
+    }
+
+    /// XEP-0045 §7.5.
+    fn say_privately(&mut self, cx: &mut Context, node: &str, shown: &str, stanza: &Element) {
+        let Some(room) = self.rooms.at(node) else { return };
+        let Some(nick) = room.nick_of(shown).map(str::to_owned) else {
+            cx.refuse(stanza, ErrorType::Cancel, Condition::ItemNotFound, "Nobody has this nick here");
+            return;
+        };
+        let Some(text) = body(stanza) else { return };
+        cx.counters.from_xmpp += 1;
+        let mut message = conversation(&self.jid, format!("{}/{nick}", room.name), text);
+        message.xhtml = xep_0071::read(stanza);
+        if self.rooms.private.len() < PRIVATE {
+            self.rooms.private.insert(fold(&nick), node.to_owned());
+        }
+        self.deliver(cx, message, stanza);
+    }
+
+    /// XEP-0045 §7.8.2: an invitation by way of the room.
+    fn invite(&mut self, cx: &mut Context, node: &str, stanza: &Element) {
+        let Some(x) = stanza.find("x", ns::MUC_USER) else { return };
+        for invite in x.elements().filter(|child| child.is("invite", ns::MUC_USER)) {
+            let guest = invite.attr("to").and_then(|to| to.parse::<Jid>().ok());
+            let reason = invite.child_text("reason", ns::MUC_USER).map(std::borrow::Cow::into_owned);
+            let text = match guest.filter(|guest| guest.domain() == cx.jid.domain()) {
+                Some(guest) if self.send_invitation(cx, node, &guest, reason) => continue,
+                Some(_) => "The network takes no invitations",
+                None => "Only people of the network behind this gateway can be invited",
+            };
+            cx.refuse(stanza, ErrorType::Cancel, Condition::NotAcceptable, text);
+            return;
+        }
+    }
+
+    /// XEP-0249: an invitation that is sent to a contact; `false` if it is none, or not to a room of ours.
+    pub fn direct_invitation(&mut self, cx: &mut Context, stanza: &Element) -> bool {
+        let Some(x) = stanza.find("x", ns::CONFERENCE) else { return false };
+        let room = x.attr("jid").and_then(|jid| jid.parse::<Jid>().ok());
+        let guest = stanza.attr("to").and_then(|to| to.parse::<Jid>().ok());
+        let (Some(room), Some(guest)) = (room, guest) else { return false };
+        let Some(node) = room.node().filter(|_| room.domain() == cx.jid.domain()) else { return false };
+        let is_in = self.rooms.at(node.as_str()).is_some_and(Room::is_entered);
+        let reason = x.attr("reason").map(str::to_owned);
+        is_in && self.send_invitation(cx, node.as_str(), &guest, reason)
+    }
+
+    fn send_invitation(&self, cx: &mut Context, node: &str, guest: &Jid, text: Option<String>) -> bool {
+        let (Some(link), Some(guest_node)) = (self.online(), guest.node()) else { return false };
+        if !self.has_room_extension(cx) {
+            return false;
+        }
+        // An occupant of another room, or a contact.
+        let nick = guest.resource().map(|nick| nick.to_string());
+        let contact = match self.rooms.at(guest_node.as_str()).zip(nick) {
+            Some((room, nick)) => room.nick_of(&nick).unwrap_or(&nick).to_owned(),
+            None => self.contacts.legacy_name(guest_node.as_str()),
+        };
+        let frame = Invitation {
+            user_name: self.jid.to_string(),
+            room: self.rooms.legacy_name(node),
+            contact,
+            text,
+            password: None,
+        };
+        cx.frame(link, Frame::RoomInvite(frame));
+        true
+    }
+
+    /// A stanza of ours came back from a client: it is not there any more (XEP-0045 §9.1, "ghosts").
+    pub fn bounced(&mut self, cx: &mut Context, node: &str, from: &Jid, stanza: &Element) {
+        let condition = stanza.find_same("error").and_then(|e| e.elements().next()).map_or("", Element::name);
+        let gone = matches!(
+            condition,
+            "gone"
+                | "internal-server-error"
+                | "item-not-found"
+                | "jid-malformed"
+                | "recipient-unavailable"
+                | "redirect"
+                | "remote-server-not-found"
+                | "remote-server-timeout"
+                | "service-unavailable"
+        );
+        if let Some(client) = presence::resource(from).filter(|_| gone) {
+            self.leave_room(cx, node, client, None);
+        }
+    }
+}
+
+/// The nick that a stanza is addressed to.
+pub fn nick_of(stanza: &Element) -> Option<String> {
+    let to: Jid = stanza.attr("to")?.parse().ok()?;
+    to.resource().map(|nick| nick.to_string())
+}

@@ -1,0 +1,621 @@
+//! The rooms that a user is in, or waits to be let into: their occupants, subject, and which of his clients are there.
+//!
+//! On the network the user is in a room once, under one nick. Each of his clients that joins sees that one occupant as
+//! itself. What is kept here is what the network said last, so a client that joins later is shown the same.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
+
+use serde::{Deserialize, Serialize};
+use sha1::{Digest, Sha1};
+use spectrum2_backend_protocol::{Affiliation, Participant, Role, RoomReason, StatusType};
+use spectrum2_xmpp::{Element, ns, xep_0106};
+
+use super::contact::fold;
+use super::context::Context;
+use super::event::Time;
+use super::presence;
+
+/// Rooms of one user.
+pub const ROOMS: usize = 200;
+/// Occupants of one room that are shown; the rest can be heard, but not seen.
+const OCCUPANTS: usize = 10_000;
+/// Messages that are held back until the user has seen who is in the room: the oldest go first.
+const HELD_BACK: usize = 500;
+/// Messages of the user whose echo is awaited.
+const ECHOES: usize = 50;
+/// Rooms of the network that are remembered by name.
+const LISTED: usize = 100_000;
+
+/// How far a join has come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum State {
+    /// To be asked for when the user is logged in.
+    Wanted,
+    /// The network was asked at this time.
+    Joining(Time),
+    /// The user is in the room since this time; its history comes, and its subject.
+    Entered(Time),
+    /// The user is in the room, and knows the subject.
+    Joined,
+    /// The user was in the room when the session broke, and is to be there again.
+    Lost,
+    /// The network was asked at this time to let the user in again.
+    Returning(Time),
+}
+
+/// How much of a room's history a client wants (XEP-0045 §7.2.14).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct History {
+    /// So many messages.
+    stanzas: Option<usize>,
+    /// So many bytes of stanzas.
+    bytes: Option<usize>,
+}
+
+impl History {
+    /// Reads it from `<x/>` of a join. By time nothing is limited: the network decides how far back it goes.
+    pub fn read(x: &Element) -> Self {
+        let Some(history) = x.find("history", ns::MUC) else { return Self::default() };
+        let number = |name| history.attr(name).and_then(|text| text.parse().ok());
+        let stanzas = if number("seconds") == Some(0) { Some(0) } else { number("maxstanzas") };
+        Self { stanzas, bytes: number("maxchars") }
+    }
+
+    /// How many of these messages, the last ones, are wanted.
+    fn count(self, messages: &VecDeque<Element>) -> usize {
+        let mut count = self.stanzas.unwrap_or(usize::MAX).min(messages.len());
+        if let Some(most) = self.bytes {
+            let mut bytes = 0;
+            let fits = |message: &&Element| {
+                bytes += message.to_xml().len();
+                bytes <= most
+            };
+            count = count.min(messages.iter().rev().take_while(fits).count());
+        }
+        count
+    }
+}
+
+/// One of the user's clients in a room.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Client {
+    /// The nick it asked for.
+    pub asked: String,
+    /// The history it wants.
+    pub history: History,
+}
+
+/// Somebody in a room.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Occupant {
+    /// What the occupant may do there.
+    pub role: Role,
+    /// What the occupant may do for good.
+    pub affiliation: Affiliation,
+    /// Availability.
+    pub status: StatusType,
+    /// What the occupant says about it.
+    pub text: Option<Box<str>>,
+    /// The nick to show; `None`: the one that is the key.
+    alias: Option<Box<str>>,
+    /// Of what the occupant id is made; `None`: of the nick.
+    origin: Option<Box<str>>,
+    /// Was not mentioned since the session came back.
+    stale: bool,
+}
+
+impl Occupant {
+    /// What a frame says of somebody who is in the room.
+    fn read(frame: &Participant) -> Self {
+        let own = |text: &Option<String>| text.as_deref().filter(|text| !text.is_empty()).map(Box::from);
+        Self {
+            role: frame.occupant_role(),
+            affiliation: frame.occupant_affiliation(),
+            status: frame.status_type(),
+            text: own(&frame.status_message),
+            alias: own(&frame.alias).filter(|alias| **alias != *frame.nickname),
+            origin: own(&frame.contact),
+            stale: false,
+        }
+    }
+}
+
+/// What changed in a room when an occupant was mentioned.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Change {
+    /// Nothing to be shown.
+    Nothing,
+    /// The occupant is to be shown.
+    Shown,
+}
+
+/// A room of a user.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct Room {
+    /// Its name on the network.
+    pub name: String,
+    /// Local part of its JID.
+    pub node: String,
+    /// Password with which it was joined; may be empty.
+    pub password: String,
+    /// The user's nick: as the network has it, or as he wants it.
+    pub nick: String,
+    /// How far the join has come.
+    pub state: State,
+    /// The user's clients that are there, by resource.
+    pub clients: BTreeMap<String, Client>,
+    /// Who is there, by nick.
+    pub occupants: BTreeMap<String, Occupant>,
+    /// The subject, and the nick of who set it.
+    pub subject: Option<(String, String)>,
+    /// Who changed while the XMPP link was down.
+    pub unseen: BTreeSet<String>,
+    held_back: VecDeque<Element>,
+    /// The user's messages that the network is going to repeat: text and stanza.
+    echoes: VecDeque<(String, Element)>,
+}
+
+impl Room {
+    /// A room that is wanted.
+    pub fn new(name: String, node: String, nick: String, password: String) -> Self {
+        Self {
+            name,
+            node,
+            password,
+            nick,
+            state: State::Wanted,
+            clients: BTreeMap::new(),
+            occupants: BTreeMap::new(),
+            subject: None,
+            unseen: BTreeSet::new(),
+            held_back: VecDeque::new(),
+            echoes: VecDeque::new(),
+        }
+    }
+
+    /// Whether the user is in the room, as far as he knows.
+    pub const fn is_entered(&self) -> bool {
+        !matches!(self.state, State::Wanted | State::Joining(_))
+    }
+
+    /// JID of the room.
+    pub fn jid(&self, cx: &Context) -> String {
+        cx.contact_bare(&self.node)
+    }
+
+    /// JID of an occupant.
+    pub fn occupant_jid(&self, cx: &Context, nick: &str) -> String {
+        format!("{}@{}/{}", self.node, cx.jid, self.shown(nick))
+    }
+
+    /// The nick that is shown for an occupant: some networks have numbers for keys.
+    pub fn shown<'a>(&'a self, nick: &'a str) -> &'a str {
+        self.occupants.get(nick).and_then(|occupant| occupant.alias.as_deref()).unwrap_or(nick)
+    }
+
+    /// The nick of the occupant who is shown as this.
+    pub fn nick_of(&self, shown: &str) -> Option<&str> {
+        if let Some((nick, occupant)) = self.occupants.get_key_value(shown)
+            && occupant.alias.is_none()
+        {
+            return Some(nick);
+        }
+        let is_it = |(nick, occupant): &(&String, &Occupant)| {
+            occupant.alias.as_deref() == Some(shown)
+                || (occupant.alias.is_none() && fold(nick) == fold(shown))
+        };
+        self.occupants.iter().find(is_it).map(|(nick, _)| nick.as_str())
+    }
+
+    /// The network mentions somebody who is in the room.
+    pub fn mention(&mut self, nick: &str, frame: &Participant) -> Change {
+        let mut occupant = Occupant::read(frame);
+        let full = self.occupants.len() >= OCCUPANTS;
+        match self.occupants.get_mut(nick) {
+            Some(known) => {
+                occupant.origin = known.origin.take().or(occupant.origin);
+                let change = if (Occupant { stale: false, ..known.clone() })
+                    == (Occupant { origin: None, ..occupant.clone() })
+                {
+                    Change::Nothing
+                } else {
+                    Change::Shown
+                };
+                *known = occupant;
+                change
+            }
+            None if full || !is_nick(nick) => Change::Nothing,
+            None => {
+                self.occupants.insert(nick.to_owned(), occupant);
+                Change::Shown
+            }
+        }
+    }
+
+    /// An occupant has another nick now. The occupant id stays (XEP-0421 §3).
+    pub fn rename(&mut self, old: &str, new: &str) -> Option<&Occupant> {
+        let mut occupant = self.occupants.remove(old)?;
+        occupant.origin.get_or_insert_with(|| old.into());
+        self.occupants.insert(new.to_owned(), occupant);
+        self.occupants.get(new)
+    }
+
+    /// Nobody was mentioned since the session came back.
+    pub fn mark_stale(&mut self) {
+        for occupant in self.occupants.values_mut() {
+            occupant.stale = true;
+        }
+    }
+
+    /// Takes out those who were not mentioned since the session came back.
+    pub fn take_stale(&mut self) -> Vec<(String, Occupant)> {
+        let nicks: Vec<String> =
+            self.occupants.iter().filter(|(_, o)| o.stale).map(|(nick, _)| nick.clone()).collect();
+        nicks.into_iter().filter_map(|nick| self.occupants.remove(&nick).map(|o| (nick, o))).collect()
+    }
+
+    /// An opaque id of an occupant (XEP-0421): of the person, where the network tells who that is; else of the nick.
+    pub fn occupant_id(&self, nick: &str) -> Element {
+        let origin = self.occupants.get(nick).and_then(|occupant| occupant.origin.as_deref()).unwrap_or(nick);
+        let mut hash = Sha1::new();
+        hash.update(self.node.as_bytes());
+        hash.update([0]);
+        hash.update(origin.as_bytes());
+        let id = hash.finalize().iter().take(12).fold(String::with_capacity(24), |mut id, byte| {
+            for digit in [byte >> 4, byte & 15] {
+                id.push(char::from_digit(u32::from(digit), 16).unwrap_or_default());
+            }
+            id
+        });
+        Element::new("occupant-id", ns::OCCUPANT_ID).with("id", id)
+    }
+
+    /// The presence of an occupant, for all clients; each `to` is still to be set.
+    pub fn occupant_presence(&self, cx: &Context, nick: &str, occupant: &Occupant) -> Element {
+        let mut status = occupant.status;
+        if !presence::is_visible(status) {
+            status = StatusType::Online;
+        }
+        let from = self.occupant_jid(cx, nick);
+        let text = occupant.text.as_deref().unwrap_or_default();
+        let mut stanza = presence::build(&from, "", status, text);
+        let mut x = Element::new("x", ns::MUC_USER).child(item(occupant.role, occupant.affiliation));
+        if nick == self.nick {
+            x.push(code(110));
+        }
+        stanza.push(x);
+        stanza.push(self.occupant_id(nick));
+        stanza
+    }
+
+    /// The presence of somebody who is not there any more.
+    pub fn departed_presence(&self, cx: &Context, nick: &str, departure: &Departure<'_>) -> Element {
+        let from = self.occupant_jid(cx, nick);
+        let removed = !departure.codes.is_empty();
+        let mut stanza = presence::typed(from, "", "unavailable");
+        let text = departure.text.filter(|text| !text.is_empty());
+        if let Some(text) = text.filter(|_| !removed) {
+            stanza.push(Element::new("status", ns::CLIENT).text(text));
+        }
+        let mut item = item(Role::None, departure.affiliation);
+        if removed {
+            if let Some(actor) = departure.actor.filter(|actor| !actor.is_empty()) {
+                item.push(Element::new("actor", ns::MUC_USER).with("nick", actor));
+            }
+            if let Some(text) = text {
+                item.push(Element::new("reason", ns::MUC_USER).text(text));
+            }
+        }
+        let mut x = Element::new("x", ns::MUC_USER).child(item);
+        if departure.reason == RoomReason::Destroyed {
+            // XEP-0045 §10.9.
+            let reason = text.map(|text| Element::new("reason", ns::MUC_USER).text(text));
+            x.push(Element::new("destroy", ns::MUC_USER).children_from(reason));
+        }
+        for number in departure.codes {
+            x.push(code(*number));
+        }
+        if nick == self.nick {
+            x.push(code(110));
+        }
+        stanza.push(x);
+        stanza.push(self.occupant_id(nick));
+        stanza
+    }
+
+    /// XEP-0045 §7.6: the nick that was shown goes, and says what the new one is.
+    pub fn renamed_presence(&self, cx: &Context, old: &str, new: &str, occupant: &Occupant) -> Element {
+        let item = item(occupant.role, occupant.affiliation).with("nick", self.shown(new));
+        let mut x = Element::new("x", ns::MUC_USER).child(item).child(code(303));
+        if new == self.nick {
+            x.push(code(110));
+        }
+        presence::typed(format!("{}/{old}", self.jid(cx)), "", "unavailable").child(x)
+    }
+
+    /// The subject, for all clients; empty if there is none.
+    pub fn subject_message(&self, cx: &mut Context) -> Element {
+        let (text, who) = self.subject.as_ref().map_or(("", ""), |(text, who)| (text, who));
+        let from = if who.is_empty() { self.jid(cx) } else { self.occupant_jid(cx, who) };
+        // XEP-0045 §7.2.15: a subject and no body.
+        self.groupchat(cx, from).child(Element::new("subject", ns::CLIENT).text(text))
+    }
+
+    /// A message of the room or of an occupant, with ids (XEP-0359) and without content.
+    pub fn groupchat(&self, cx: &mut Context, from: String) -> Element {
+        let id = cx.id();
+        let stanza_id = Element::new("stanza-id", ns::SID).with("by", self.jid(cx)).with("id", id.clone());
+        Element::new("message", ns::CLIENT)
+            .with("from", from)
+            .with("type", "groupchat")
+            .with("id", id)
+            .child(stanza_id)
+    }
+
+    /// Holds a message back until the user has seen who is in the room.
+    pub fn hold_back(&mut self, stanza: Element) {
+        if self.held_back.len() >= HELD_BACK {
+            self.held_back.pop_front();
+        }
+        self.held_back.push_back(stanza);
+    }
+
+    /// What was held back, in order, and how much of it each client wants.
+    pub fn take_held_back(&mut self) -> VecDeque<Element> {
+        std::mem::take(&mut self.held_back)
+    }
+
+    /// How many of these messages, the last ones, a client wants.
+    pub fn wanted_history(&self, client: &str, messages: &VecDeque<Element>) -> usize {
+        self.clients.get(client).map_or(0, |client| client.history.count(messages))
+    }
+
+    /// The network is going to repeat this message of the user.
+    pub fn expect_echo(&mut self, text: String, stanza: Element) {
+        if self.echoes.len() >= ECHOES {
+            self.echoes.pop_front();
+        }
+        self.echoes.push_back((text, stanza));
+    }
+
+    /// The stanza whose text the network repeats.
+    pub fn take_echo(&mut self, text: &str) -> Option<Element> {
+        let place = self.echoes.iter().position(|(sent, _)| sent == text)?;
+        self.echoes.remove(place).map(|(_, stanza)| stanza)
+    }
+}
+
+/// How and why somebody left a room.
+#[derive(Clone, Copy, Debug)]
+pub struct Departure<'a> {
+    /// Why.
+    pub reason: RoomReason,
+    /// Affiliation afterwards.
+    pub affiliation: Affiliation,
+    /// Who did it.
+    pub actor: Option<&'a str>,
+    /// What was said.
+    pub text: Option<&'a str>,
+    /// The status codes of XEP-0045 §15.6.2.
+    codes: &'static [u16],
+}
+
+impl<'a> Departure<'a> {
+    /// Somebody left, or the user did, for this reason.
+    pub fn new(reason: RoomReason, text: Option<&'a str>) -> Self {
+        let affiliation =
+            if matches!(reason, RoomReason::Banned) { Affiliation::Outcast } else { Affiliation::None };
+        let codes: &[u16] = match reason {
+            RoomReason::Banned => &[301],
+            RoomReason::Kicked => &[307],
+            RoomReason::MembersOnly => &[322],
+            RoomReason::Disconnected => &[333],
+            _ => &[],
+        };
+        Self { reason, affiliation, actor: None, text, codes }
+    }
+
+    /// Names who did it.
+    #[must_use]
+    pub fn by(mut self, actor: Option<&'a str>) -> Self {
+        self.actor = actor;
+        self
+    }
+
+    /// The gateway ends.
+    pub fn shutdown() -> Self {
+        let departure = Self::new(RoomReason::Disconnected, Some("The gateway is being stopped"));
+        Self { codes: &[332], ..departure }
+    }
+}
+
+/// Whether a nick can be part of a JID.
+pub fn is_nick(nick: &str) -> bool {
+    jid::ResourcePart::new(nick).is_ok_and(|prepared| prepared.as_str() == nick)
+}
+
+fn item(role: Role, affiliation: Affiliation) -> Element {
+    Element::new("item", ns::MUC_USER)
+        .with("affiliation", affiliation_name(affiliation))
+        .with("role", role_name(role))
+}
+
+/// `<status code='…'/>` of XEP-0045 §15.6.2.
+pub fn code(number: u16) -> Element {
+    Element::new("status", ns::MUC_USER).with("code", number.to_string())
+}
+
+/// XEP-0045 §5.1.
+pub const fn role_name(role: Role) -> &'static str {
+    match role {
+        Role::None => "none",
+        Role::Visitor => "visitor",
+        Role::Participant => "participant",
+        Role::Moderator => "moderator",
+    }
+}
+
+/// XEP-0045 §5.2.
+pub const fn affiliation_name(affiliation: Affiliation) -> &'static str {
+    match affiliation {
+        Affiliation::Outcast => "outcast",
+        Affiliation::None => "none",
+        Affiliation::Member => "member",
+        Affiliation::Admin => "admin",
+        Affiliation::Owner => "owner",
+    }
+}
+
+/// All rooms of one user, and what the network said of others.
+#[derive(Debug, Default, Serialize, Deserialize)]
+pub struct Rooms {
+    /// By folded name.
+    all: HashMap<String, Room>,
+    /// Local part of the JID → folded name.
+    nodes: HashMap<String, String>,
+    /// The network's rooms: local part, name, name to show.
+    pub list: Vec<Listed>,
+    /// When the list came, or was asked for.
+    pub listed: Option<Time>,
+    /// Who waits for the list.
+    pub asking: Vec<Element>,
+    /// Nicks with whom the user talks through a room: folded nick → room's node.
+    pub private: HashMap<String, String>,
+}
+
+/// A room of the network.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Listed {
+    /// JID of the room.
+    pub jid: String,
+    /// Its name on the network.
+    pub name: String,
+    /// Its name to show.
+    pub title: String,
+}
+
+impl Rooms {
+    /// Number of rooms.
+    pub fn len(&self) -> usize {
+        self.all.len()
+    }
+
+    /// The room whose JID has this local part.
+    pub fn by_node(&mut self, node: &str) -> Option<&mut Room> {
+        self.all.get_mut(self.nodes.get(node)?)
+    }
+
+    /// The same, to look at.
+    pub fn at(&self, node: &str) -> Option<&Room> {
+        self.all.get(self.nodes.get(node)?)
+    }
+
+    /// The room of this name.
+    pub fn by_name(&mut self, name: &str) -> Option<&mut Room> {
+        self.all.get_mut(&fold(name))
+    }
+
+    /// All rooms, in no order.
+    pub fn iter_mut(&mut self) -> impl Iterator<Item = &mut Room> {
+        self.all.values_mut()
+    }
+
+    /// Adds a room.
+    pub fn insert(&mut self, room: Room) {
+        let name = fold(&room.name);
+        if let Some(old) = self.all.get(&name) {
+            self.nodes.remove(&old.node);
+        }
+        self.nodes.insert(room.node.clone(), name.clone());
+        self.all.insert(name, room);
+    }
+
+    /// Takes out a room.
+    pub fn remove(&mut self, name: &str) -> Option<Room> {
+        let room = self.all.remove(&fold(name))?;
+        self.nodes.remove(&room.node);
+        self.private.retain(|_, node| *node != room.node);
+        Some(room)
+    }
+
+    /// The names of all rooms.
+    pub fn names(&self) -> Vec<String> {
+        self.all.values().map(|room| room.name.clone()).collect()
+    }
+
+    /// The name that a local part stands for, in the network's own spelling if it listed the room.
+    pub fn legacy_name(&self, node: &str) -> String {
+        if let Some(room) = self.at(node) {
+            return room.name.clone();
+        }
+        let is_it =
+            |listed: &&Listed| listed.jid.strip_prefix(node).is_some_and(|rest| rest.starts_with('@'));
+        match self.list.iter().find(is_it) {
+            Some(listed) => listed.name.clone(),
+            None => xep_0106::node_to_legacy_name(node),
+        }
+    }
+
+    /// Takes over the network's list.
+    pub fn set_list(&mut self, cx: &Context, names: &[String], titles: &[String]) {
+        let titles = titles.iter().map(String::as_str).chain(std::iter::repeat(""));
+        let mut seen = BTreeSet::new();
+        let listed = names.iter().zip(titles).filter_map(|(name, title)| {
+            let node = xep_0106::legacy_name_to_node(name, cx.escaping())?;
+            let jid = cx.contact_bare(node.as_str());
+            let title = if title.is_empty() { name } else { title };
+            seen.insert(jid.clone()).then(|| Listed { jid, name: name.clone(), title: title.to_owned() })
+        });
+        self.list = listed.take(LISTED).collect();
+        self.list.sort_by(|one, other| one.jid.cmp(&other.jid));
+        self.listed = Some(cx.now);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn room() -> Room {
+        Room::new("#verona".into(), "#verona".into(), "romeo".into(), String::new())
+    }
+
+    fn frame(nick: &str) -> Participant {
+        Participant { nickname: nick.into(), room: "#verona".into(), ..Default::default() }
+    }
+
+    #[test]
+    fn the_occupant_id_outlives_a_nick() {
+        let mut room = room();
+        room.mention("tybalt", &frame("tybalt"));
+        let id = room.occupant_id("tybalt");
+        room.rename("tybalt", "ty_cat");
+        assert_eq!(room.occupant_id("ty_cat"), id);
+        assert_ne!(room.occupant_id("nurse"), id);
+    }
+
+    #[test]
+    fn what_was_said_before_is_not_said_again() {
+        let mut room = room();
+        assert_eq!(room.mention("tybalt", &frame("tybalt")), Change::Shown);
+        assert_eq!(room.mention("tybalt", &frame("tybalt")), Change::Nothing);
+        room.rename("tybalt", "ty_cat");
+        assert_eq!(room.mention("ty_cat", &frame("ty_cat")), Change::Nothing);
+        let moderator = Participant { flag: 1, ..frame("ty_cat") };
+        assert_eq!(room.mention("ty_cat", &moderator), Change::Shown);
+    }
+
+    #[test]
+    fn clients_get_as_much_history_as_they_want() {
+        let messages: VecDeque<_> = (0..5).map(|_| Element::new("message", ns::CLIENT)).collect();
+        let wanted = |history: &str| {
+            let x = format!("<x xmlns='http://jabber.org/protocol/muc'>{history}</x>");
+            History::read(&Element::parse(&x).expect("well-formed XML")).count(&messages)
+        };
+        assert_eq!(wanted(""), 5);
+        assert_eq!(wanted("<history maxstanzas='2'/>"), 2);
+        assert_eq!(wanted("<history maxchars='0'/>"), 0);
+        assert_eq!(wanted("<history seconds='0'/>"), 0);
+        assert_eq!(wanted("<history maxstanzas='x'/>"), 5);
+    }
+}

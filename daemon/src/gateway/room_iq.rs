@@ -1,0 +1,284 @@
+//! Requests about rooms: what there are (XEP-0030, XEP-0059), what one is, whether one is in it (XEP-0410), and what
+//! moderators want (XEP-0045 §8–9).
+
+use spectrum2_backend_protocol::{Affiliation, Frame, MessageResult, Role, RoomCommand, RoomListRequest};
+use spectrum2_xmpp::stanza::{Condition, ErrorType, iq_result};
+use spectrum2_xmpp::xep_0004::{Field, FieldType, Form, FormType};
+use spectrum2_xmpp::xep_0030::{self, Identity, Info, Item};
+use spectrum2_xmpp::xep_0059::{self, Request};
+use spectrum2_xmpp::{Element, ns};
+
+use super::context::Context;
+use super::muc::nick_of;
+use super::presence;
+use super::room::{Room, affiliation_name, role_name};
+use super::user::User;
+
+/// A list of rooms is asked for again after this time.
+const FRESH: u64 = 60_000;
+/// Who may wait for a list.
+const ASKING: usize = 20;
+/// Rooms on one page, so that a stanza stays below what servers accept.
+const PAGE: usize = 500;
+/// Commands of moderators that may be under way.
+const COMMANDS: usize = 50;
+
+/// A moderator's command whose result is awaited.
+#[derive(Clone, Debug, PartialEq, serde::Serialize, serde::Deserialize)]
+pub struct Awaited {
+    serial: u64,
+    iq: Element,
+}
+
+/// Whether a request may be about a room, so that its answer depends on who asks.
+pub fn is_for_room(cx: &Context, iq: &Element, payload: &Element, node: Option<&str>) -> bool {
+    if cx.capabilities.muc == Some(false) {
+        return false;
+    }
+    let nick = nick_of(iq);
+    match (payload.ns(), node) {
+        (ns::DISCO_ITEMS, None) => payload.attr("node").is_none(),
+        (ns::DISCO_INFO | ns::DISCO_ITEMS, Some(_)) => nick.is_none() && payload.attr("node").is_none(),
+        (ns::PING, Some(_)) => nick.is_some_and(|nick| nick != "bot"),
+        (ns::MUC_ADMIN | ns::MUC_OWNER, Some(_)) => true,
+        _ => false,
+    }
+}
+
+impl User {
+    /// A request that [`is_for_room`].
+    pub fn room_request(&mut self, cx: &mut Context, iq: &Element, payload: &Element, node: Option<&str>) {
+        let get = iq.attr("type") == Some("get");
+        match (payload.ns(), node) {
+            (ns::DISCO_ITEMS, None) => self.list_rooms(cx, iq),
+            // XEP-0045 §6.5: who is in a room is for those who are there to see.
+            (ns::DISCO_ITEMS, Some(_)) => cx.send(iq_result(iq).child(xep_0030::items(None, []))),
+            (ns::DISCO_INFO, Some(node)) => self.describe(cx, iq, payload, node),
+            (ns::PING, Some(node)) => self.self_ping(cx, iq, node),
+            (ns::MUC_ADMIN, Some(node)) if get => self.list_affiliations(cx, iq, payload, node),
+            (ns::MUC_ADMIN, Some(node)) => self.moderate(cx, iq, payload, node),
+            _ => {
+                let text = "The network's rooms cannot be configured from here";
+                cx.refuse(iq, ErrorType::Cancel, Condition::NotAllowed, text);
+            }
+        }
+    }
+
+    /// The network's rooms, asked for when somebody wants to know, and not before.
+    fn list_rooms(&mut self, cx: &mut Context, iq: &Element) {
+        let fresh = self.rooms.listed.is_some_and(|at| cx.now.since(at) < FRESH);
+        let waiting = !self.rooms.asking.is_empty();
+        match self.online() {
+            Some(link) if !fresh && self.has_room_extension(cx) && self.rooms.asking.len() < ASKING => {
+                self.rooms.asking.push(iq.clone());
+                if !waiting {
+                    let user_name = self.jid.to_string();
+                    cx.frame(link, Frame::ListRooms(RoomListRequest { user_name }));
+                }
+            }
+            _ => self.answer_with_rooms(cx, iq),
+        }
+    }
+
+    /// One page of the rooms that are known.
+    pub fn answer_with_rooms(&self, cx: &mut Context, iq: &Element) {
+        let request = iq.elements().next().and_then(Request::read);
+        let wanted = request.clone().unwrap_or_default();
+        let list = &self.rooms.list;
+        let most = if request.is_some() { PAGE } else { list.len() };
+        let Some((start, page)) = wanted.page(list, |room| room.jid.as_str(), most) else {
+            cx.refuse(iq, ErrorType::Cancel, Condition::ItemNotFound, "");
+            return;
+        };
+        let items = page.iter().map(|room| {
+            let (jid, name) = (room.jid.clone(), Some(room.title.clone()));
+            Item { jid, node: None, name }
+        });
+        let mut query = xep_0030::items(None, items);
+        if request.is_some() {
+            let id = |room: Option<&super::room::Listed>| room.map(|room| room.jid.clone());
+            let (first, last) = (id(page.first()), id(page.last()));
+            query.push(xep_0059::answer(start, first.as_deref(), last.as_deref(), list.len()));
+        }
+        cx.send(iq_result(iq).child(query));
+    }
+
+    /// XEP-0045 §6.4. A name that is no contact's is taken for that of a room: nothing else has a JID here.
+    fn describe(&mut self, cx: &mut Context, iq: &Element, query: &Element, node: &str) {
+        if self.contacts.by_node(node).is_some() && self.rooms.at(node).is_none() {
+            super::disco::info(cx, iq, query, false);
+            return;
+        }
+        let jid = cx.contact_bare(node);
+        let listed = self.rooms.list.iter().find(|listed| listed.jid == jid);
+        let name = listed.map_or_else(|| self.rooms.legacy_name(node), |listed| listed.name.clone());
+        let mut form = Form::new(FormType::Result).field(Field::hidden("FORM_TYPE", ns::MUC_ROOM_INFO));
+        let fact = |var: &str, value: String| Field::new(FieldType::TextSingle, var).value(value);
+        if let Some(title) = listed.map(|listed| &listed.title).filter(|title| **title != name) {
+            form = form.field(fact("muc#roominfo_description", title.clone()));
+        }
+        if let Some(room) = self.rooms.at(node).filter(|room| room.is_entered()) {
+            let subject = room.subject.as_ref().map(|(text, _)| text.clone()).unwrap_or_default();
+            form = form
+                .field(fact("muc#roominfo_subject", subject))
+                .field(fact("muc#roominfo_occupants", room.occupants.len().to_string()));
+        }
+        let features = [
+            ns::DISCO_INFO,
+            ns::DISCO_ITEMS,
+            ns::MUC,
+            ns::MUC_SELF_PING,
+            ns::MUC_STABLE_ID,
+            ns::OCCUPANT_ID,
+            ns::SID,
+            // Occupants are not shown with JIDs outside of the room.
+            "muc_semianonymous",
+        ];
+        let mut info =
+            Info::default().identity(Identity::new("conference", "text").name(name)).features(&features);
+        info.forms.push(form);
+        cx.send(iq_result(iq).child(info.element()));
+    }
+
+    /// XEP-0410 §3.3: a ping to one's own nick is answered by us: who is in the room, we know.
+    fn self_ping(&mut self, cx: &mut Context, iq: &Element, node: &str) {
+        let client = iq.attr("from").and_then(|from| from.split_once('/')).map(|(_, client)| client);
+        let nick = nick_of(iq).unwrap_or_default();
+        let room = self
+            .rooms
+            .at(node)
+            .filter(|room| room.is_entered() && client.is_some_and(|c| room.clients.contains_key(c)));
+        match room {
+            None => cx.refuse(iq, ErrorType::Cancel, Condition::NotAcceptable, "You are not in the room"),
+            Some(room) if nick == room.shown(&room.nick) => cx.send(iq_result(iq)),
+            Some(room) if room.nick_of(&nick).is_some() => {
+                cx.refuse(iq, ErrorType::Cancel, Condition::ServiceUnavailable, "");
+            }
+            Some(_) => cx.refuse(iq, ErrorType::Cancel, Condition::ItemNotFound, ""),
+        }
+    }
+
+    fn entered(&self, iq: &Element, node: &str) -> Option<&Room> {
+        let from: jid::Jid = iq.attr("from")?.parse().ok()?;
+        let client = presence::resource(&from)?;
+        self.rooms.at(node).filter(|room| room.is_entered() && room.clients.contains_key(client))
+    }
+
+    /// XEP-0045 §8.5, §9: those who have a role or an affiliation, of the occupants.
+    fn list_affiliations(&self, cx: &mut Context, iq: &Element, query: &Element, node: &str) {
+        let Some(room) = self.entered(iq, node) else {
+            cx.refuse(iq, ErrorType::Auth, Condition::Forbidden, "You are not in the room");
+            return;
+        };
+        let wanted = query.find("item", ns::MUC_ADMIN);
+        let (role, affiliation) =
+            (wanted.and_then(|item| item.attr("role")), wanted.and_then(|item| item.attr("affiliation")));
+        let items = room.occupants.iter().filter(|(_, occupant)| {
+            role.is_none_or(|role| role == role_name(occupant.role))
+                && affiliation.is_none_or(|name| name == affiliation_name(occupant.affiliation))
+        });
+        let items = items.map(|(nick, occupant)| {
+            Element::new("item", ns::MUC_ADMIN)
+                .with("jid", room.occupant_jid(cx, nick))
+                .with("nick", room.shown(nick))
+                .with("affiliation", affiliation_name(occupant.affiliation))
+                .with("role", role_name(occupant.role))
+        });
+        let answer = Element::new("query", ns::MUC_ADMIN).children_from(items.collect::<Vec<_>>());
+        cx.send(iq_result(iq).child(answer));
+    }
+
+    /// A role or affiliation for somebody; answered when the network has.
+    fn moderate(&mut self, cx: &mut Context, iq: &Element, query: &Element, node: &str) {
+        let frame = self.room_command(cx, iq, query, node);
+        let (link, extension) = (self.online(), self.has_room_extension(cx));
+        match (frame, link) {
+            (Some(_), Some(_)) if !extension || self.commands.len() >= COMMANDS => {
+                let text = "The network does not let you do that from here";
+                cx.refuse(iq, ErrorType::Cancel, Condition::NotAllowed, text);
+            }
+            (Some(frame), Some(link)) => {
+                self.commands.push(Awaited { serial: frame.serial, iq: iq.clone() });
+                cx.frame(link, Frame::RoomCommand(frame));
+            }
+            _ => cx.refuse(iq, ErrorType::Modify, Condition::BadRequest, ""),
+        }
+    }
+
+    fn room_command(
+        &mut self,
+        cx: &Context,
+        iq: &Element,
+        query: &Element,
+        node: &str,
+    ) -> Option<RoomCommand> {
+        let item = query.find("item", ns::MUC_ADMIN)?;
+        let role = item.attr("role").and_then(role_of);
+        let affiliation = item.attr("affiliation").and_then(affiliation_of);
+        let room = self.entered(iq, node).filter(|_| role.is_some() || affiliation.is_some())?;
+        let jid = item.attr("jid").and_then(|jid| jid.parse::<jid::Jid>().ok());
+        let nickname = match (item.attr("nick"), jid) {
+            (Some(shown), _) => room.nick_of(shown).unwrap_or(shown).to_owned(),
+            (None, Some(jid)) if jid.domain() == cx.jid.domain() => match presence::resource(&jid) {
+                Some(shown) => room.nick_of(shown).unwrap_or(shown).to_owned(),
+                None => self.contacts.legacy_name(jid.node()?.as_str()),
+            },
+            _ => return None,
+        };
+        let frame = RoomCommand {
+            user_name: self.jid.to_string(),
+            room: room.name.clone(),
+            nickname,
+            serial: self.last_serial + 1,
+            role: role.map(i32::from),
+            affiliation: affiliation.map(i32::from),
+            text: item.child_text("reason", ns::MUC_ADMIN).map(std::borrow::Cow::into_owned),
+        };
+        self.last_serial += 1;
+        Some(frame)
+    }
+
+    /// There is nobody any more who could carry out what moderators asked for.
+    pub fn forget_commands(&mut self, cx: &mut Context) {
+        for Awaited { iq, .. } in std::mem::take(&mut self.commands) {
+            cx.refuse(
+                &iq,
+                ErrorType::Wait,
+                Condition::RecipientUnavailable,
+                "The connection to the network broke",
+            );
+        }
+    }
+
+    /// The network has carried out a moderator's command, or has not; `false` if the result is of something else.
+    pub fn command_result(&mut self, cx: &mut Context, result: &MessageResult) -> bool {
+        let Some(place) = self.commands.iter().position(|awaited| awaited.serial == result.serial) else {
+            return false;
+        };
+        let Awaited { iq, .. } = self.commands.remove(place);
+        if result.error.is_none() {
+            cx.send(iq_result(&iq));
+        } else {
+            let text = result.text.as_deref().unwrap_or_default();
+            cx.refuse(&iq, ErrorType::Cancel, Condition::NotAllowed, text);
+        }
+        true
+    }
+}
+
+fn role_of(name: &str) -> Option<Role> {
+    [Role::None, Role::Visitor, Role::Participant, Role::Moderator]
+        .into_iter()
+        .find(|r| role_name(*r) == name)
+}
+
+fn affiliation_of(name: &str) -> Option<Affiliation> {
+    let all = [
+        Affiliation::Outcast,
+        Affiliation::None,
+        Affiliation::Member,
+        Affiliation::Admin,
+        Affiliation::Owner,
+    ];
+    all.into_iter().find(|affiliation| affiliation_name(*affiliation) == name)
+}
