@@ -134,7 +134,7 @@ impl Place {
         let directory = self.directory.display();
         let text = format!(
             "[service]\njid=irc.example.org\npassword=m0ntague\nserver=127.0.0.1\nport={port}\nprotocol=prpl-irc\n\
-             backend=/bin/true\nworking_dir={directory}/lib\n{more}\n\
+             backend=/bin/true\nworking_dir={directory}/lib\npidfile={directory}/irc.pid\n{more}\n\
              [database]\ntype=sqlite3\ndatabase={directory}/lib/database.sql\n"
         );
         fs::write(self.path("irc_1.cfg"), text).unwrap();
