@@ -133,6 +133,11 @@ impl Bus {
         }
     }
 
+    /// Something changed that nobody should have to wait for: the next [`Bus::show`] holds nothing back.
+    pub fn hurry(&mut self) {
+        self.free_at = None;
+    }
+
     /// When to call [`Bus::show`] again, if something was held back.
     #[must_use]
     pub fn due(&self) -> Option<Instant> {

@@ -126,14 +126,7 @@ fn become_who_we_are(config: &Config, arguments: &Run) -> Result<Option<PidFile>
         standalone::leave_terminal()
             .map_err(|error| Failure::new(format!("setsid: {error}."), Exit::Software))?;
     }
-    let pid_file = if arguments.daemonized {
-        if let Some(directory) = service.pidfile.parent() {
-            privileges::create_directory(directory, identity.as_ref())?;
-        }
-        Some(PidFile::take(&service.pidfile)?)
-    } else {
-        None
-    };
+    let pid_file = take_pid_file(config, arguments, identity.as_ref())?;
     privileges::create_directory(&service.working_dir, identity.as_ref())?;
     match &identity {
         // The unit has chosen the user, and systemd gives us no right to choose another.
@@ -151,6 +144,31 @@ fn become_who_we_are(config: &Config, arguments: &Run) -> Result<Option<PidFile>
     privileges::lock_down()?;
     privileges::enter_directory(&service.working_dir, identity.as_ref())?;
     Ok(pid_file)
+}
+
+/// The pid file keeps a transport from running twice. Under systemd the unit does. In the foreground it is no reason not
+/// to start that the file cannot be written: Spectrum 2 writes none there.
+fn take_pid_file(
+    config: &Config,
+    arguments: &Run,
+    identity: Option<&Identity>,
+) -> Result<Option<PidFile>, Failure> {
+    if arguments.backend_socket.is_some() {
+        return Ok(None);
+    }
+    let path = &config.service.pidfile;
+    let directory =
+        path.parent().map_or(Ok(()), |directory| privileges::create_directory(directory, identity));
+    match (directory.map_err(Failure::from), PidFile::take(path)) {
+        (_, Ok(file)) => Ok(Some(file)),
+        (_, Err(error @ pidfile::Error::Taken { .. })) => Err(error.into()),
+        (Err(failure), Err(_)) if arguments.daemonized => Err(failure),
+        (Ok(()), Err(error)) if arguments.daemonized => Err(error.into()),
+        (_, Err(error)) => {
+            warn!("{error} Without it nothing keeps this transport from being started twice.");
+            Ok(None)
+        }
+    }
 }
 
 fn load(arguments: &Run) -> Result<(Config, Vec<Problem>), Failure> {

@@ -331,6 +331,8 @@ impl<C: Core> Shell<C> {
                 self.enter(XmppState::Connected);
                 self.connected_before = true;
                 self.give_up_at = None;
+                // Whoever waited for the start may ask at once.
+                self.tell_status();
                 if let Some(on_ready) = self.on_ready.take() {
                     self.notifier.ready();
                     on_ready();
@@ -457,6 +459,7 @@ impl<C: Core> Shell<C> {
     fn enter(&mut self, state: XmppState) {
         if state.word() != self.xmpp_state.word() {
             self.xmpp_since = SystemTime::now();
+            self.bus.hurry();
         }
         self.xmpp_state = state;
     }

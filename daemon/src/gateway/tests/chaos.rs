@@ -459,7 +459,9 @@ impl Storm {
             self.storage_failed = true;
             return Err(storage::Error("the disk is full".to_owned()));
         }
-        if let Request::SaveContacts(id, _) | Request::SaveSetting(id, ..) = &request {
+        if let Request::SaveContacts(id, _) | Request::RemoveContacts(id, _) | Request::SaveSetting(id, ..) =
+            &request
+        {
             let is_there = self.stage.database.values().any(|user| user.registration.id == *id);
             assert!(is_there, "nothing is written of a user who is deleted: {request:?}");
         }
@@ -867,7 +869,7 @@ impl Storm {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 48, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 64, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
     fn whatever_happens_everybody_gets_an_answer_and_nothing_is_left(
