@@ -175,3 +175,20 @@ fn who_may_not_log_in_and_left_meanwhile_is_forgotten() {
     stage.wait(300);
     assert!(stage.gateway.users.is_empty());
 }
+
+#[test]
+#[ignore = "he stays in memory for ever"]
+fn who_registered_after_it_was_lost_and_left_is_forgotten() {
+    let mut stage = Stage::new();
+    stage.says(&format!("<presence from='{ROMEO}' to='{GATEWAY}'/>"));
+    stage.event(Event::XmppDown);
+    stage.event(Event::XmppUp);
+    stage.says(&format!(
+        "<iq type='set' id='1' from='romeo@example.org/phone' to='{GATEWAY}'><query xmlns='jabber:iq:register'>\
+         <username>romeo</username><password>juliet</password></query></iq>"
+    ));
+    stage.says(&format!("<presence from='romeo@example.org' to='{GATEWAY}' type='unavailable'/>"));
+    // What he was known by before is not there any more, and nobody will say so.
+    stage.wait(300);
+    assert!(stage.gateway.users.is_empty());
+}

@@ -360,3 +360,21 @@ fn who_may_not_log_in_and_left_is_forgotten() {
     stage.wait(120);
     assert!(stage.gateway.users.is_empty());
 }
+
+#[test]
+#[ignore = "what he asked for is forgotten with him"]
+fn a_vcard_is_answered_though_its_asker_makes_room_for_others() {
+    let mut stage = Stage::with("max_users=1\n", OURS);
+    stage.romeo_online();
+    stage.says(&format!(
+        "<iq type='get' id='1' from='{ROMEO}' to='nurse@irc.example.org'><vCard xmlns='vcard-temp'/></iq>"
+    ));
+    stage.says(&format!(
+        "<iq type='set' id='2' from='{ROMEO}' to='{GATEWAY}'><query xmlns='jabber:iq:register'><remove/></query></iq>"
+    ));
+    for n in 0..2_000 {
+        stage.says(&format!("<presence from='montague{n}@elsewhere.net/x' to='{GATEWAY}'/>"));
+    }
+    stage.wait(60);
+    stage.stanza(iq("1"));
+}

@@ -260,6 +260,23 @@ fn nothing_is_written_of_who_is_being_deleted() {
 }
 
 #[test]
+#[ignore = "settings and removals of contacts are written"]
+fn not_even_what_he_changes_himself_is_written_of_who_is_being_deleted() {
+    let mut stage = Stage::with("enable_remove_buddy=1\n", OURS);
+    let link = stage.romeo_online();
+    stage.buddy(link, "nurse", "Nurse", StatusType::Online);
+    stage.wait(3);
+    let set = |payload: &str| format!("<iq type='set' id='1' from='{ROMEO}' to='{GATEWAY}'>{payload}</iq>");
+    let removal = set("<query xmlns='jabber:iq:register'><remove/></query>");
+    let bookmarks = set(
+        "<query xmlns='jabber:iq:private'><storage xmlns='storage:bookmarks'><conference/></storage></query>",
+    );
+    let unsubscribe = "<presence type='unsubscribe' from='romeo@example.org' to='nurse@irc.example.org'/>";
+    let requests = while_storage_is_slow(&mut stage, &[&removal, &bookmarks, unsubscribe], 1);
+    assert!(matches!(requests.as_slice(), [(_, Request::RemoveUser(_))]), "{requests:?}");
+}
+
+#[test]
 fn who_changes_his_mind_faster_than_storage_is_told_the_truth() {
     let mut stage = Stage::new();
     stage.romeo_online();
