@@ -86,6 +86,15 @@ impl User {
     pub fn request(&mut self, cx: &mut Context, iq: &Element, node: Option<&str>) {
         let Some(payload) = iq.elements().next() else { return };
         let get = iq.attr("type") == Some("get");
+        if !get && cx.is_being_removed(&self.jid) {
+            cx.refuse(
+                iq,
+                ErrorType::Wait,
+                Condition::ResourceConstraint,
+                "Your registration is being deleted",
+            );
+            return;
+        }
         if room_iq::is_for_room(cx, iq, payload, node) {
             self.room_request(cx, iq, payload, node);
             return;

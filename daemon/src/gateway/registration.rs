@@ -206,6 +206,7 @@ impl User {
             None => {
                 info!(user = %self.jid, "registered");
                 cx.registered += 1;
+                self.ask_clients(cx);
                 self.introduce(cx);
                 cx.notify(&format!("registered: {}", self.jid));
                 if self.wanted(cx) {

@@ -138,6 +138,9 @@ impl User {
     /// Changes a setting, here and in storage. `kind` is Spectrum 2's number: 4 boolean, 13 string, 0 other.
     pub fn set_setting(&mut self, cx: &mut Context, name: &str, kind: i32, value: String) {
         let Some(registration) = &self.registration else { return };
+        if cx.is_being_removed(&self.jid) {
+            return;
+        }
         cx.store(
             storage::Request::SaveSetting(registration.id, name.to_owned(), kind, value.clone()),
             format!("setting {name} of {}", self.jid),
@@ -188,7 +191,7 @@ impl User {
         self.resources.insert(name.to_owned(), resource);
         cx.timers.cancel(&Timer::Forget(self.jid.clone()));
         if is_new && exchange.is_none() {
-            self.ask_features(cx, name, stanza);
+            self.ask_features(cx, name, Caps::read(stanza));
         }
         let before = self.session.clone();
         if came || self.session == Session::Offline {
@@ -319,18 +322,23 @@ impl User {
     }
 
     /// Asks a client what it can do (XEP-0030), to know whether it takes roster item exchanges.
-    fn ask_features(&mut self, cx: &mut Context, name: &str, stanza: &Element) {
-        let to = stanza.attr("from").and_then(|from| from.parse::<Jid>().ok());
-        let Some(to) = to.filter(|to| presence::resource(to) == Some(name)) else {
-            if let Some(resource) = self.resources.get_mut(name) {
-                resource.exchange = Some(false);
-            }
-            return;
-        };
-        let iq = disco::ask(cx, &to);
-        let asked = cx.query(&self.jid, to, iq, Query::Features(Caps::read(stanza)));
+    fn ask_features(&mut self, cx: &mut Context, name: &str, caps: Option<Caps>) {
+        // Without a resource, his server would answer in his client's place.
+        let client = presence::full(&self.jid, name).parse::<Jid>().ok().filter(|_| !name.is_empty());
+        let asked = client.is_some_and(|client| {
+            let iq = disco::ask(cx, &client);
+            cx.query(&self.jid, client, iq, Query::Features(caps))
+        });
         if let Some(resource) = self.resources.get_mut(name).filter(|_| !asked) {
             resource.exchange = Some(false);
+        }
+    }
+
+    /// Asks the clients that showed themselves before he registered: as a stranger's they were not asked.
+    pub fn ask_clients(&mut self, cx: &mut Context) {
+        let unknown = self.resources.iter().filter(|(_, resource)| resource.exchange.is_none());
+        for name in unknown.map(|(name, _)| name.clone()).collect::<Vec<_>>() {
+            self.ask_features(cx, &name, None);
         }
     }
 

@@ -102,6 +102,18 @@ fn a_server_that_breaks_down_at_a_roster_set_leaves_it_to_the_user() {
 }
 
 #[test]
+fn a_client_that_came_before_the_registration_is_asked_what_it_can_do() {
+    let mut stage = Stage::new();
+    stage.says(&format!("<presence from='{ROMEO}' to='{GATEWAY}'/>"));
+    stage.says(&format!(
+        "<iq type='set' id='reg' from='{ROMEO}' to='{GATEWAY}'><query xmlns='jabber:iq:register'>\
+         <username>romeo</username><password>secret</password></query></iq>"
+    ));
+    let asked = stage.stanza(|s| s.find("query", ns::DISCO_INFO).is_some());
+    assert_eq!(asked.attr("to"), Some(ROMEO));
+}
+
+#[test]
 fn a_rename_in_the_roster_goes_to_the_network() {
     let (mut stage, link) = privileged();
     stage.buddy(link, "nurse", "Angelica", StatusType::Online);
