@@ -569,7 +569,7 @@ async fn a_reload_names_what_waits_and_a_broken_file_changes_nothing() {
     world.place.write_config(port, "users_per_backend=several");
     let refused = world.call("Reload", &()).await.unwrap_err();
     assert_eq!(refused.0, "im.spectrum.Transport1.Error.Failed");
-    assert!(refused.1.contains("irc_1.cfg:9: service.users_per_backend"), "{}", refused.1);
+    assert!(refused.1.contains("irc_1.cfg:10: service.users_per_backend"), "{}", refused.1);
     assert!(world.place.log().contains("stays as it was"));
 }
 

@@ -135,14 +135,17 @@ impl User {
         }
     }
 
+    /// His row in storage, if it may be written: not while it is being deleted, for its number may be another's then.
+    fn row(&self, cx: &Context) -> Option<i64> {
+        let registration = self.registration.as_ref()?;
+        (!cx.is_being_removed(&self.jid)).then_some(registration.id)
+    }
+
     /// Changes a setting, here and in storage. `kind` is Spectrum 2's number: 4 boolean, 13 string, 0 other.
     pub fn set_setting(&mut self, cx: &mut Context, name: &str, kind: i32, value: String) {
-        let Some(registration) = &self.registration else { return };
-        if cx.is_being_removed(&self.jid) {
-            return;
-        }
+        let Some(id) = self.row(cx) else { return };
         cx.store(
-            storage::Request::SaveSetting(registration.id, name.to_owned(), kind, value.clone()),
+            storage::Request::SaveSetting(id, name.to_owned(), kind, value.clone()),
             format!("setting {name} of {}", self.jid),
         );
         match self.settings.iter_mut().find(|(var, _)| var == name) {
@@ -277,9 +280,12 @@ impl User {
         for resource in self.resources.values_mut() {
             resource.stale = true;
         }
-        if self.registration.is_some() && (self.session != Session::Offline || !self.resources.is_empty()) {
-            let probe = presence::probe(cx, &self.jid);
-            cx.send(probe);
+        if self.session != Session::Offline || !self.resources.is_empty() {
+            if self.registration.is_some() {
+                let probe = presence::probe(cx, &self.jid);
+                cx.send(probe);
+            }
+            // For strangers too: they may register meanwhile.
             cx.timers.set(Timer::Reappear(self.jid.clone()), cx.now.after(REAPPEAR));
         }
     }
@@ -370,9 +376,9 @@ impl User {
 
     /// Deletes a contact from storage.
     pub fn unsave(&self, cx: &mut Context, legacy_name: &str) {
-        if let Some(registration) = &self.registration {
+        if let Some(id) = self.row(cx) {
             cx.store(
-                storage::Request::RemoveContacts(registration.id, vec![legacy_name.to_owned()]),
+                storage::Request::RemoveContacts(id, vec![legacy_name.to_owned()]),
                 format!("removal of a contact of {}", self.jid),
             );
         }
@@ -387,6 +393,7 @@ impl User {
     pub fn forgettable(&self) -> bool {
         // A stranger's clients are not worth remembering.
         let nobody = self.resources.is_empty() || self.registration.is_none();
-        self.early.is_none() && self.session == Session::Offline && nobody && self.kept.is_empty()
+        let owed = !self.kept.is_empty() || !self.vcards.is_empty();
+        self.early.is_none() && self.session == Session::Offline && nobody && !owed
     }
 }

@@ -177,7 +177,6 @@ fn who_may_not_log_in_and_left_meanwhile_is_forgotten() {
 }
 
 #[test]
-#[ignore = "he stays in memory for ever"]
 fn who_registered_after_it_was_lost_and_left_is_forgotten() {
     let mut stage = Stage::new();
     stage.says(&format!("<presence from='{ROMEO}' to='{GATEWAY}'/>"));

@@ -362,7 +362,6 @@ fn who_may_not_log_in_and_left_is_forgotten() {
 }
 
 #[test]
-#[ignore = "what he asked for is forgotten with him"]
 fn a_vcard_is_answered_though_its_asker_makes_room_for_others() {
     let mut stage = Stage::with("max_users=1\n", OURS);
     stage.romeo_online();

@@ -260,7 +260,6 @@ fn nothing_is_written_of_who_is_being_deleted() {
 }
 
 #[test]
-#[ignore = "settings and removals of contacts are written"]
 fn not_even_what_he_changes_himself_is_written_of_who_is_being_deleted() {
     let mut stage = Stage::with("enable_remove_buddy=1\n", OURS);
     let link = stage.romeo_online();
