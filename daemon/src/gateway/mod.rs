@@ -341,7 +341,7 @@ impl Gateway {
             roster: granted("roster", &["both"]),
             message: granted("message", &["outgoing"]),
         };
-        info!(domain = %from.domain(), roster = privileges.roster, message = privileges.message, "the XMPP server grants privileges");
+        info!(domain = %from.domain(), roster = privileges.roster, messages = privileges.message, "the XMPP server grants privileges");
         if self.cx.privileges.len() >= DOMAINS && !self.cx.privileges.contains_key(from.domain().as_str()) {
             return;
         }

@@ -428,7 +428,8 @@ impl Context {
 
     /// Whether the password may be left out all the same (IRC networks let anybody in).
     fn password_optional(&self) -> bool {
-        self.capabilities.password_optional == Some(true)
+        // Nor is anybody refused before the first backend has said what its network wants.
+        self.capabilities.password_optional == Some(true) || self.capabilities.need_password.is_none()
     }
 
     /// Whether users of this domain may register.
