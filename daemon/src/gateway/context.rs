@@ -10,6 +10,7 @@ use spectrum2_backend_protocol::{Capabilities, Frame};
 use spectrum2_config::Config;
 use spectrum2_xmpp::stanza::{Condition, ErrorType, error_reply};
 use spectrum2_xmpp::xep_0115::Caps;
+use spectrum2_xmpp::xep_0356::Privileges;
 use spectrum2_xmpp::{Element, ns, xep_0082};
 
 use super::adhoc::{Commands, Job};
@@ -70,17 +71,6 @@ pub enum Pending {
     OnlineUsers,
     /// Nobody waits, but a failure is logged with these words.
     Write(String),
-}
-
-/// What the XMPP server lets us do for its users (XEP-0356).
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Privileges {
-    /// Namespace in which it said so.
-    pub namespace: String,
-    /// Rosters may be read and written.
-    pub roster: bool,
-    /// Messages may be sent in the users' names.
-    pub message: bool,
 }
 
 /// Running totals, for those who watch.

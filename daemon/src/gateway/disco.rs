@@ -5,7 +5,7 @@ use jid::Jid;
 use serde::{Deserialize, Serialize};
 use spectrum2_backend_protocol::Capabilities;
 use spectrum2_config::Config;
-use spectrum2_xmpp::stanza::{Condition, ErrorType, iq_result};
+use spectrum2_xmpp::stanza::{Condition, ErrorType, iq_get, iq_result};
 use spectrum2_xmpp::xep_0030::{self, Identity, Info};
 use spectrum2_xmpp::xep_0115::Caps;
 use spectrum2_xmpp::{Element, ns};
@@ -113,12 +113,7 @@ pub fn items(cx: &mut Context, iq: &Element, query: &Element) {
 /// A disco#info request to a client.
 pub fn ask(cx: &mut Context, to: &Jid) -> Element {
     let id = cx.id();
-    Element::new("iq", ns::CLIENT)
-        .with("type", "get")
-        .with("from", cx.jid.as_str())
-        .with("to", to.as_str())
-        .with("id", id)
-        .child(xep_0030::info_query(None))
+    iq_get(&cx.jid, to, id).child(xep_0030::info_query(None))
 }
 
 /// Whether a client takes roster item exchanges, if its kind answered before.

@@ -3,11 +3,11 @@
 //! A message that was accepted from an XMPP user is kept until the network's library has taken it. If that fails, or
 //! the backend dies with it twice, or the login it waited for does not come about, its sender gets an error.
 
-use jid::BareJid;
+use jid::{BareJid, Jid};
 use serde::{Deserialize, Serialize};
 use spectrum2_backend_protocol::{Buddy, ConversationMessage, Frame, MessageResult};
 use spectrum2_xmpp::stanza::{Condition, ErrorType};
-use spectrum2_xmpp::{Element, Node, ns, xep_0071, xep_0082};
+use spectrum2_xmpp::{Element, Node, ns, xep_0066, xep_0071, xep_0082};
 
 use super::contact::fold;
 use super::context::{Context, LABEL, clip};
@@ -280,18 +280,15 @@ impl User {
     /// The user's own message, sent from another client of the network. With leave to speak in his name (XEP-0356
     /// §5.3) his server treats it as sent by him: archive and carbons included. Without it there is no way.
     fn send_carbon(&self, cx: &mut Context, node: &str, stanza: Element) {
-        let Some(privileges) = cx.privileges_for(&self.jid).filter(|privileges| privileges.message) else {
+        let Some(privileges) = cx.privileges_for(&self.jid).filter(|privileges| privileges.message_outgoing)
+        else {
             return;
         };
-        let namespace = privileges.namespace.clone();
+        let privileges = *privileges;
         let inner = stanza.with("from", self.jid.as_str()).with("to", cx.contact_bare(node));
-        let forwarded = Element::new("forwarded", ns::FORWARD).child(inner);
         let id = cx.id();
-        let message = Element::new("message", ns::CLIENT)
-            .with("from", cx.jid.as_str())
-            .with("to", self.jid.domain().as_str())
-            .with("id", id)
-            .child(Element::new("privilege", namespace).child(forwarded));
+        let server = Jid::from(BareJid::from_parts(None, self.jid.domain()));
+        let message = privileges.message_from_user(&cx.jid, &server, inner).with("id", id);
         cx.send(message);
     }
 
@@ -511,7 +508,7 @@ fn find_images(xhtml: &Element, images: &mut Vec<String>) {
 
 /// XEP-0066 §2.
 fn oob(url: &str, description: Option<&str>) -> Element {
-    let mut oob = Element::new("x", ns::OOB).child(Element::new("url", ns::OOB).text(url));
+    let mut oob = xep_0066::element(url);
     if let Some(description) = description.filter(|description| !description.is_empty()) {
         oob.push(Element::new("desc", ns::OOB).text(description));
     }

@@ -39,13 +39,14 @@ use regex::Regex;
 use serde::{Deserialize, Serialize};
 use spectrum2_backend_protocol::Frame;
 use spectrum2_config::Config;
+use spectrum2_xmpp::Element;
 use spectrum2_xmpp::stanza::{Condition, ErrorType, Kind, Stanza, StanzaError};
-use spectrum2_xmpp::{Element, ns};
+use spectrum2_xmpp::xep_0356::{Edition, Privileges};
 use tracing::{error, info, warn};
 
 use admin::{Asker, Reader, Refusal};
 pub use context::Counters;
-use context::{Context, Pending, Privileges, Query};
+use context::{Context, Pending, Query};
 pub use event::{Action, Event, Link, Time, Token};
 use pool::Stage;
 use session::Session;
@@ -304,11 +305,10 @@ impl Gateway {
     /// A message to the gateway itself: from the server, about privileges; from an admin, a command; else it is for
     /// nobody.
     fn gateway_message(&mut self, from: &Jid, message: &Element) {
-        let privilege = message.elements().find(|child| child.name() == "privilege");
         if from.node().is_none()
-            && let Some(privilege) = privilege
+            && let Some(privileges) = Privileges::read(message)
         {
-            self.privileges(from, privilege);
+            self.privileges(from, privileges);
             return;
         }
         let body = message.find_same("body").map(|body| body.content().into_owned());
@@ -325,32 +325,18 @@ impl Gateway {
     }
 
     /// XEP-0356 §3: what the server of these users lets us do.
-    fn privileges(&mut self, from: &Jid, privilege: &Element) {
-        if !matches!(privilege.ns(), ns::PRIVILEGE_1 | ns::PRIVILEGE_2) {
-            return;
-        }
-        let granted = |access: &str, types: &[&str]| {
-            privilege.elements().any(|perm| {
-                perm.name() == "perm"
-                    && perm.attr("access") == Some(access)
-                    && perm.attr("type").is_some_and(|kind| types.contains(&kind))
-            })
-        };
-        let privileges = Privileges {
-            namespace: privilege.ns().to_owned(),
-            roster: granted("roster", &["both"]),
-            message: granted("message", &["outgoing"]),
-        };
-        info!(domain = %from.domain(), roster = privileges.roster, messages = privileges.message, "the XMPP server grants privileges");
+    fn privileges(&mut self, from: &Jid, privileges: Privileges) {
+        let (roster, messages) = (privileges.roster_both(), privileges.message_outgoing);
+        info!(domain = %from.domain(), roster, messages, "the XMPP server grants privileges");
         if self.cx.privileges.len() >= DOMAINS && !self.cx.privileges.contains_key(from.domain().as_str()) {
             return;
         }
-        // A server that speaks both namespaces tells of the same rights twice: the newer one counts.
-        let known = self.cx.privileges.entry(from.domain().to_string()).or_default();
-        if known.namespace != ns::PRIVILEGE_2 || privileges.namespace == ns::PRIVILEGE_2 {
+        // A server that speaks both editions tells of the same rights twice: the newer one counts.
+        let known = self.cx.privileges.entry(from.domain().to_string()).or_insert(privileges);
+        if known.edition != Edition::Two || privileges.edition == Edition::Two {
             *known = privileges;
         }
-        if known.roster {
+        if known.roster_both() {
             for (_, user) in self.users.iter_mut().filter(|(jid, _)| jid.domain() == from.domain()) {
                 user.roster_granted(&mut self.cx);
             }

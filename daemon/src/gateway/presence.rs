@@ -3,6 +3,7 @@
 use jid::{BareJid, Jid};
 use serde::{Deserialize, Serialize};
 use spectrum2_backend_protocol::StatusType;
+use spectrum2_xmpp::stanza::{Show, priority};
 use spectrum2_xmpp::xep_0153::Update;
 use spectrum2_xmpp::{Element, ns};
 
@@ -31,23 +32,18 @@ impl Resource {
     /// Reads an available presence.
     pub fn read(presence: &Element) -> Self {
         let invisible = presence.find("invisible", ns::INVISIBLE).is_some();
-        let show = presence.find_same("show").map(Element::content);
-        let status = match show.as_deref().map(str::trim) {
+        let status = match Show::read(presence) {
             _ if invisible => StatusType::Invisible,
-            Some("away") => StatusType::Away,
-            Some("chat") => StatusType::Ffc,
-            Some("xa") => StatusType::Xa,
-            Some("dnd") => StatusType::Dnd,
-            // RFC 6121 §4.7.2.1: anything else is as if it were not there.
-            _ => StatusType::Online,
+            Show::Away => StatusType::Away,
+            Show::Chat => StatusType::Ffc,
+            Show::Xa => StatusType::Xa,
+            Show::Dnd => StatusType::Dnd,
+            Show::Online => StatusType::Online,
         };
         Self {
             status,
             text: presence.find_same("status").map(|text| text.content().into_owned()).unwrap_or_default(),
-            priority: presence
-                .find_same("priority")
-                .and_then(|p| p.content().trim().parse().ok())
-                .unwrap_or(0),
+            priority: priority(presence),
             exchange: None,
             photo: match Update::read(presence) {
                 Some(Update::Photo(hash)) => Some(hash),

@@ -7,6 +7,7 @@ use spectrum2_config::Secret;
 use spectrum2_xmpp::stanza::{Condition, ErrorType, iq_result};
 use spectrum2_xmpp::xep_0004::{Field, FieldType, Form, FormType};
 use spectrum2_xmpp::xep_0077::{Query as Question, Submission, Values};
+use spectrum2_xmpp::xep_0356::Privileges;
 use spectrum2_xmpp::{Element, ns};
 use tracing::info;
 
@@ -227,7 +228,7 @@ impl User {
 
     /// XEP-0100 §4.1.1: the gateway comes into the user's roster, and learns his presence.
     fn introduce(&self, cx: &mut Context) {
-        if cx.privileges_for(&self.jid).is_some_and(|privileges| privileges.roster) {
+        if cx.privileges_for(&self.jid).is_some_and(Privileges::roster_both) {
             let name = cx.config.identity.name.clone();
             let item = Element::new("item", ns::ROSTER)
                 .with("jid", cx.jid.as_str())
@@ -304,7 +305,7 @@ impl User {
         let legacy_name = registration.map(|r| r.legacy_name).unwrap_or_default();
         let link = self.link();
         self.log_out_unregistered(cx, &legacy_name);
-        if cx.privileges_for(&self.jid).is_some_and(|privileges| privileges.roster) {
+        if cx.privileges_for(&self.jid).is_some_and(Privileges::roster_both) {
             let iq = roster_iq(cx, "get", self.jid.as_str(), None);
             cx.query(&self.jid, Jid::from(self.jid.clone()), iq, Query::RosterToClear);
         } else {

@@ -7,6 +7,7 @@ use jid::Jid;
 use serde::{Deserialize, Serialize};
 use spectrum2_backend_protocol::{Buddy, Frame};
 use spectrum2_xmpp::stanza::Condition;
+use spectrum2_xmpp::xep_0356::Privileges;
 use spectrum2_xmpp::{Element, ns};
 
 use super::contact::{Contact, flag};
@@ -90,7 +91,7 @@ impl User {
 
     /// The server shows the roster, or does not.
     pub fn roster_answer(&mut self, cx: &mut Context, query: Option<&Element>) {
-        let granted = cx.privileges_for(&self.jid).map(|privileges| privileges.roster);
+        let granted = cx.privileges_for(&self.jid).map(Privileges::roster_both);
         let query = match (query, granted) {
             // To read is not to write.
             (_, Some(false)) | (None, None) => {

@@ -3,7 +3,7 @@
 use jid::Jid;
 use serde::{Deserialize, Serialize};
 use spectrum2_backend_protocol::{Frame, VCard};
-use spectrum2_xmpp::stanza::{Condition, ErrorType, iq_result};
+use spectrum2_xmpp::stanza::{Condition, ErrorType, iq_get, iq_result};
 use spectrum2_xmpp::{Element, ns, xep_0054};
 
 use super::context::{Context, LABEL, Query, clip};
@@ -122,12 +122,7 @@ impl User {
             return;
         }
         let id = cx.id();
-        let iq = Element::new("iq", ns::CLIENT)
-            .with("type", "get")
-            .with("from", cx.jid.as_str())
-            .with("to", self.jid.as_str())
-            .with("id", id)
-            .child(xep_0054::query());
+        let iq = iq_get(&cx.jid, &self.jid, id).child(xep_0054::query());
         cx.query(&self.jid, Jid::from(self.jid.clone()), iq, Query::OwnVCard(hash));
     }
 

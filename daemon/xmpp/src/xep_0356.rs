@@ -82,6 +82,11 @@ impl Privileges {
         granted
     }
 
+    /// Whether rosters may be read and changed.
+    pub const fn roster_both(&self) -> bool {
+        self.roster_get && self.roster_set
+    }
+
     /// Wraps a message in a user's name, to be sent by the user's server (§5.3). `inner` must be from the user's bare JID.
     pub fn message_from_user(&self, gateway: &Jid, server: &Jid, inner: Element) -> Element {
         message(gateway, server, MessageType::Normal)
