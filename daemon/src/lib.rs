@@ -7,6 +7,7 @@ pub mod backend_config;
 pub mod backend_link;
 pub mod bus;
 pub mod cli;
+pub mod client;
 pub mod exit;
 pub mod gateway;
 pub mod logging;

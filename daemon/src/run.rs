@@ -523,6 +523,7 @@ impl<C: Core> Shell<C> {
                 Some(stream) => stream.send(&stanza),
                 None => tracing::debug!("A stanza was dropped: the XMPP stream does not stand."),
             },
+            Action::Client(client, _) => tracing::debug!(?client, "there is no such client"),
             Action::OpenBackend(link) => self.backends.open(link),
             Action::Frame(link, frame) => self.backends.send(link, &frame),
             Action::CloseBackend(link) => self.backends.close(link),

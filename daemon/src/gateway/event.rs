@@ -8,6 +8,7 @@ use spectrum2_config::Config;
 use spectrum2_xmpp::Element;
 
 use super::admin::{self, Memory, Notice, Ticket};
+use crate::client::{self, Client};
 use crate::storage;
 
 /// A point in time: milliseconds of a clock that never goes back (`CLOCK_BOOTTIME`, so that it outlives a restart).
@@ -45,6 +46,8 @@ pub enum Event {
     XmppDown,
     /// A stanza came from the XMPP server.
     Stanza(Element),
+    /// Something happened to a client's connection (server mode).
+    Client(Client, client::Event),
     /// The connection asked for by [`Action::OpenBackend`] stands.
     BackendUp(Link),
     /// A frame came from a backend.
@@ -75,6 +78,8 @@ pub enum Event {
 pub enum Action {
     /// Send this stanza to the XMPP server.
     Stanza(Element),
+    /// Do this with a client's connection (server mode).
+    Client(Client, client::Action),
     /// Connect to the launcher; answered by [`Event::BackendUp`] or [`Event::BackendDown`].
     OpenBackend(Link),
     /// Send this frame to a backend.

@@ -169,7 +169,8 @@ impl Gateway {
             Event::Admin(ticket, request) => self.admin(Asker::Shell(ticket), request),
             Event::Reload(config) => self.reload(config),
             Event::Measured(memory) => self.cx.memory = memory,
-            Event::Tick => {}
+            // Clients are the server's, see `crate::server`; what reaches us is stanzas.
+            Event::Client(..) | Event::Tick => {}
             Event::Stop => self.stop(),
         }
         while let Some(timer) = self.cx.timers.pop(now) {

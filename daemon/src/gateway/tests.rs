@@ -108,6 +108,7 @@ impl Stage {
             let mut next = Vec::new();
             for action in actions {
                 match action {
+                    Action::Client(..) => panic!("the gateway knows no clients"),
                     Action::Stanza(stanza) => {
                         let written = stanza.to_xml();
                         self.stanzas.push(Element::parse(&written).expect("what we send is well-formed"));

@@ -391,6 +391,7 @@ impl Storm {
     /// Does what the core wants done; gives what comes of it.
     fn act(&mut self, action: Action) -> Vec<Event> {
         match action {
+            Action::Client(..) => panic!("the gateway knows no clients"),
             Action::Stanza(stanza) => self.stanza(&stanza),
             Action::OpenBackend(link) => {
                 let process = Process {
