@@ -6,6 +6,7 @@
 pub mod backend_config;
 pub mod backend_link;
 pub mod bus;
+pub mod certificate;
 pub mod cli;
 pub mod client;
 pub mod exit;

@@ -20,8 +20,8 @@ use spectrum2::run::{self, Parts, run};
 use spectrum2::standalone::{self, Launcher};
 use spectrum2::storage::{OpenError, Storage};
 use spectrum2::systemd::Notifier;
-use spectrum2::{backend_config, logging, pidfile, xmpp_link};
-use spectrum2_config::check::report;
+use spectrum2::{backend_config, certificate, logging, pidfile, xmpp_link};
+use spectrum2_config::check::report_with;
 use spectrum2_config::{Config, ExitKind, Instance, Overrides, Problem, help_text};
 use tracing::{error, info, warn};
 
@@ -196,7 +196,7 @@ fn load(arguments: &Run) -> Result<(Config, Vec<Problem>), Failure> {
 fn check(files: &[PathBuf]) -> ExitCode {
     let mut worst = ExitKind::Ok;
     for file in files {
-        let (text, exit) = report(file, &Overrides::default());
+        let (text, exit) = report_with(file, &Overrides::default(), &certificate::remarks);
         if exit.code() > worst.code() {
             worst = exit;
         }

@@ -49,6 +49,10 @@ impl SecretSource for Concealed {
         Ok(Some(Secret::new("concealed".to_owned())))
     }
 
+    fn credential_file(&self, name: &str) -> Option<PathBuf> {
+        Some(PathBuf::from(name))
+    }
+
     fn file(&self, _: &Path) -> io::Result<Secret> {
         Ok(Secret::new("concealed".to_owned()))
     }

@@ -12,6 +12,25 @@ use crate::value::DatabaseKind;
 /// program ends; warnings alone are no failure.
 #[must_use]
 pub fn report(path: &Path, overrides: &Overrides) -> (String, ExitKind) {
+    report_with(path, overrides, &|_| Remarks::default())
+}
+
+/// What somebody who knows more has to say about a transport.
+#[derive(Clone, Debug, Default)]
+pub struct Remarks {
+    /// What is wrong.
+    pub problems: Vec<Problem>,
+    /// Further lines for the summary, each with its newline.
+    pub summary: String,
+}
+
+/// As [`report`], with what `look` says about a file that can be read.
+#[must_use]
+pub fn report_with(
+    path: &Path,
+    overrides: &Overrides,
+    look: &dyn Fn(&Config) -> Remarks,
+) -> (String, ExitKind) {
     let reading = match crate::load(path, overrides) {
         Ok(reading) => reading,
         Err(problems) => return (list(&problems.list) + &verdict(&problems.list), problems.exit_kind()),
@@ -19,10 +38,14 @@ pub fn report(path: &Path, overrides: &Overrides) -> (String, ExitKind) {
     let mut problems = reading.problems;
     problems.extend(reading.differences);
     problems.extend(reading.config.exposed_secrets());
+    // What is missing or not allowed was said already.
+    let had_errors = problems.iter().any(|problem| problem.severity == Severity::Error);
+    let remarks = if had_errors { Remarks::default() } else { look(&reading.config) };
+    problems.extend(remarks.problems);
     problems.sort_by_key(Problem::order);
 
     let failed = problems.iter().any(|problem| problem.severity == Severity::Error);
-    let summary = if failed { String::new() } else { summary(&reading.config) };
+    let summary = if failed { String::new() } else { summary(&reading.config) + &remarks.summary };
     let exit = if failed { ExitKind::Configuration } else { ExitKind::Ok };
     (list(&problems) + &summary + &verdict(&problems), exit)
 }

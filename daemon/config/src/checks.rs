@@ -6,7 +6,7 @@ use std::net::IpAddr;
 
 use crate::option::{Kind, OptionInfo};
 use crate::problem::Severity;
-use crate::table::Config;
+use crate::table::{Config, Service};
 use crate::value::{DatabaseKind, ProxyKind};
 
 /// Something that is wrong with an option.
@@ -121,16 +121,57 @@ fn server_mode(config: &Config, findings: &mut Vec<Finding>) {
             ),
         ));
     }
-    if service.port == 0 {
+    if service.port == 0 && service.tls_port == 0 {
         findings.push(Finding::error(
             "service.port",
             "There is no port to listen on. Set it to the port for clients, which is 5222 normally.",
         ));
     }
+    if service.port == service.tls_port && service.port != 0 {
+        findings.push(Finding::error(
+            "service.tls_port",
+            "It is the same as service.port. Set it to another one, normally 5223, or remove it.",
+        ));
+    }
     if service.cert.as_os_str().is_empty() {
+        without_certificate(service, findings);
+    } else if service.allow_plain_text {
         findings.push(Finding::warning(
+            "service.allow_plain_text",
+            "It has no effect together with service.cert: clients must encrypt. Remove it.",
+        ));
+    }
+}
+
+/// The address is one of this machine's that no other machine reaches.
+fn is_loopback(address: &str) -> bool {
+    address.parse::<IpAddr>().is_ok_and(|address| address.to_canonical().is_loopback())
+}
+
+fn without_certificate(service: &Service, findings: &mut Vec<Finding>) {
+    if service.tls_port != 0 {
+        findings.push(Finding::error(
+            "service.tls_port",
+            "There can be no TLS without a certificate. Set service.cert as well.",
+        ));
+    }
+    if !service.cert_key.as_os_str().is_empty() {
+        findings.push(Finding::error(
+            "service.cert_key",
+            "There is a key but no certificate. Set service.cert as well.",
+        ));
+    }
+    if service.allow_plain_text {
+        findings.push(Finding::warning(
+            "service.allow_plain_text",
+            "Clients send their passwords in clear text, and anybody on the way can read them. Set service.cert instead.",
+        ));
+    } else if !is_loopback(&service.server) {
+        findings.push(Finding::error(
             "service.cert",
-            "Without a certificate, clients send their passwords in clear text. Set it to a PKCS#12 file.",
+            "There is no certificate, and clients would send their passwords in clear text over the network. Set it to \
+             a PEM or PKCS#12 file; or listen on 127.0.0.1; or write service.allow_plain_text=1, if something else \
+             protects the way.",
         ));
     }
 }

@@ -66,12 +66,14 @@ fn about_file(path: &Path, line: Option<usize>, text: String) -> Problem {
 /// Checks that the files exist which options name.
 pub fn check(config: &Config) -> Vec<Finding> {
     let mut findings = Vec::new();
-    let cert = &config.service.cert;
-    if config.service.server_mode && missing(cert) {
-        findings.push(Finding::error(
-            "service.cert",
-            format!("{} does not exist. Create it, or correct the name.", cert.display()),
-        ));
+    let service = &config.service;
+    for (key, file) in [("service.cert", &service.cert), ("service.cert_key", &service.cert_key)] {
+        if service.server_mode && missing(file) {
+            findings.push(Finding::error(
+                key,
+                format!("{} does not exist. Create it, or correct the name.", file.display()),
+            ));
+        }
     }
     let logging = &config.logging;
     for (key, file) in

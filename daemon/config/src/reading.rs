@@ -14,6 +14,7 @@ use crate::source::SecretSource;
 use crate::suggestion;
 use crate::syntax::{self, Entry, Syntax};
 use crate::table::{Config, OPTIONS, RETIRED};
+use crate::value::DatabaseKind;
 use crate::{checks, secrets};
 
 /// What the command line says about a transport.
@@ -71,6 +72,7 @@ pub fn read(text: &str, path: &Path, overrides: &Overrides, source: &dyn SecretS
         reading.places.insert("service.jid".to_owned(), Place { line: None, name: "service.jid".to_owned() });
     }
     reading.config.service.jid = jid;
+    reading.set_database_of_server();
     secrets::fill(&mut reading, source);
     let findings = checks::check(&reading.config, &|name| reading.places.contains_key(name));
     reading.add(findings);
@@ -169,6 +171,15 @@ impl Reading {
         for option in OPTIONS.iter().filter(|option| option.default.contains("$jid")) {
             (option.set)(&mut self.config, &option.default.replace("$jid", jid))
                 .expect("only texts and paths have $jid in their defaults");
+        }
+    }
+
+    /// A server for clients keeps nothing that the legacy network does not keep, so it needs no database unless one is
+    /// asked for.
+    fn set_database_of_server(&mut self) {
+        let asked_for = self.places.keys().any(|name| name.starts_with("database."));
+        if self.config.service.server_mode && !asked_for {
+            self.config.database.kind = DatabaseKind::None;
         }
     }
 

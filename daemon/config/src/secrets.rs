@@ -23,13 +23,20 @@ struct Place {
     file: fn(&Config) -> &PathBuf,
 }
 
-const PLACES: [Place; 3] = [
+const PLACES: [Place; 4] = [
     Place {
         option: "service.password",
         file_option: "service.password_file",
         credential: "component-password",
         secret: |config| &mut config.service.password,
         file: |config| &config.service.password_file,
+    },
+    Place {
+        option: "service.cert_password",
+        file_option: "service.cert_password_file",
+        credential: "cert-password",
+        secret: |config| &mut config.service.cert_password,
+        file: |config| &config.service.cert_password_file,
     },
     Place {
         option: "database.password",
@@ -49,6 +56,13 @@ const PLACES: [Place; 3] = [
 
 /// Puts the secrets in that stand outside of the transport file.
 pub fn fill(reading: &mut Reading, source: &dyn SecretSource) {
+    // Certificates are read by who needs them; what is found here is where they are.
+    let service = &mut reading.config.service;
+    for (path, credential) in [(&mut service.cert, "cert"), (&mut service.cert_key, "cert-key")] {
+        if let Some(file) = source.credential_file(credential) {
+            *path = file;
+        }
+    }
     for place in PLACES {
         match source.credential(place.credential) {
             Ok(Some(secret)) => {

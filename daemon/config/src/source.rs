@@ -17,6 +17,11 @@ pub trait SecretSource {
     /// The credential is there but cannot be read.
     fn credential(&self, name: &str) -> io::Result<Option<Secret>>;
 
+    /// The file of the credential of that name, `None` when the unit passes none: for what is no text.
+    fn credential_file(&self, _name: &str) -> Option<PathBuf> {
+        None
+    }
+
     /// The content of a file without the newline at its end.
     ///
     /// # Errors
@@ -51,6 +56,11 @@ impl SecretSource for System {
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
             result => result.map(Some),
         }
+    }
+
+    fn credential_file(&self, name: &str) -> Option<PathBuf> {
+        let file = self.credentials.as_ref()?.join(name);
+        file.exists().then_some(file)
     }
 
     fn file(&self, path: &Path) -> io::Result<Secret> {

@@ -76,11 +76,23 @@ options! {
         admin_password: Secret = "", [Server] Reload;
         /// Domain whose users may register although registration.enable_public_registration is off.
         allowed_servers: Vec<String> = "", [Gateway] Reload;
-        /// PKCS#12 file with certificate and key for clients that connect in server mode. Without it there is no
-        /// encryption.
-        cert: PathBuf = "", [Server] Restart;
-        /// Password of that file.
-        cert_password: Secret = "", [Server] Restart;
+        /// Certificate and key for clients that connect in server mode: a PKCS#12 file, or a PEM file with the whole
+        /// chain. The systemd credential cert goes before it. Without a certificate there is no encryption, so that
+        /// service.server must be an address of the loopback.
+        cert: PathBuf = "", [Server] Reload;
+        /// PEM file with the key, if it is not in service.cert. The systemd credential cert-key goes before it.
+        cert_key: PathBuf = "", [Server] Reload;
+        /// Password of the PKCS#12 file. The systemd credential cert-password and service.cert_password_file go
+        /// before it.
+        cert_password: Secret = "", [Server] Reload;
+        /// File that holds that password and nothing else.
+        cert_password_file: PathBuf = "", [Server] Reload;
+        /// Port on which clients connect in server mode with TLS from the first byte (XEP-0368), normally 5223; 0
+        /// none.
+        tls_port: u16 = "0" in 0..=65535, [Server] Restart;
+        /// Let clients connect without encryption from other machines, in server mode without a certificate. Anybody
+        /// on the way can read their passwords.
+        allow_plain_text: bool = "0", [Server] Restart;
         /// Whether one user may be connected several times, in server mode.
         more_resources: bool = "0", [Server] Reload;
         /// Keep the list of blocked contacts of the legacy network.

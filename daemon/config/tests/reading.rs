@@ -6,7 +6,7 @@ use std::path::Path;
 
 use proptest::prelude::*;
 use spectrum2_config::{
-    Config, Kind, LogLevel, NoSecrets, OPTIONS, Overrides, Problems, ProxyKind, Severity,
+    Config, DatabaseKind, Kind, LogLevel, NoSecrets, OPTIONS, Overrides, Problems, ProxyKind, Severity,
 };
 
 const MINIMAL: &str = "[service]\njid=icq.example.org\npassword=secret\nport=5347\n";
@@ -89,6 +89,7 @@ fn every_option_can_be_set() {
         [
             "service.password_file",
             "service.frontend",
+            "service.cert_password_file",
             "vhosts.vhost",
             "database.password_file",
             "database.encryption_key_file",
@@ -348,6 +349,41 @@ fn a_server_listens_on_an_address() {
             "icq.cfg:4: service.server: “example.org” is not an IP address to listen on. Write 0.0.0.0 for all addresses, or one of this machine."
         ]
     );
+}
+
+#[test]
+fn a_server_without_a_certificate_stays_on_the_loopback() {
+    let text = "[service]\njid=example.org\nserver_mode=1\nserver=127.0.0.1\nport=5222\n";
+    for loopback in ["127.0.0.1", "::1", "::ffff:127.0.0.1"] {
+        assert!(parse(&text.replace("127.0.0.1", loopback), &Overrides::default()).unwrap().1.is_empty());
+    }
+    let public = text.replace("127.0.0.1", "0.0.0.0");
+    let refusal = problems(&public).join("\n");
+    assert!(refusal.starts_with("icq.cfg: service.cert: There is no certificate"), "{refusal}");
+    let (_, warnings) = parse(&(public + "allow_plain_text=1\n"), &Overrides::default()).unwrap();
+    assert!(warnings[0].contains("service.allow_plain_text: Clients send"), "{warnings:?}");
+    let without = format!("{text}tls_port=5223\ncert_key=/etc/key.pem\n");
+    let keys: Vec<String> =
+        problems(&without).iter().map(|problem| problem.split(": ").nth(1).unwrap().to_owned()).collect();
+    assert_eq!(keys, ["service.tls_port", "service.cert_key"]);
+}
+
+#[test]
+fn a_server_needs_a_port_and_two_that_differ() {
+    let text = "[service]\njid=example.org\nserver_mode=1\nserver=0.0.0.0\ncert=/etc/cert.p12\n";
+    assert!(problems(text)[0].contains("service.port: There is no port to listen on"));
+    assert!(parse(&format!("{text}tls_port=5223\n"), &Overrides::default()).unwrap().1.is_empty());
+    let same = problems(&format!("{text}port=5222\ntls_port=5222\n"));
+    assert!(same[0].contains("service.tls_port: It is the same as service.port"), "{same:?}");
+}
+
+#[test]
+fn a_server_stores_nothing_unless_it_is_asked_to() {
+    let text = "[service]\njid=example.org\nserver_mode=1\nport=5222\n";
+    let (config, _) = parse(text, &Overrides::default()).unwrap();
+    assert_eq!(config.database.kind, DatabaseKind::None);
+    let (config, _) = parse(&format!("{text}[database]\nprefix=a\n"), &Overrides::default()).unwrap();
+    assert_eq!(config.database.kind, DatabaseKind::Sqlite3);
 }
 
 #[test]
