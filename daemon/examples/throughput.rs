@@ -9,15 +9,17 @@ use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::os::unix::net::UnixListener;
 use std::path::Path;
+use std::rc::Rc;
 use std::sync::mpsc::sync_channel;
 use std::thread;
 use std::time::Instant;
 
 use spectrum2::backend_link::BackendSource;
 use spectrum2::gateway::{Action, Counters, Event, Link, Time};
-use spectrum2::run::{Core, Parts, run};
+use spectrum2::run::{Core, Parts};
 use spectrum2::status::Status;
 use spectrum2::storage::Storage;
+use spectrum2::supervisor::{Transport, run};
 use spectrum2::xmpp_link::Settings;
 use spectrum2_backend_protocol::{ConversationMessage, Frame};
 use spectrum2_config::{Config, NoSecrets, Overrides};
@@ -164,15 +166,15 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
             thread::spawn(move || serve(&server)),
             thread::spawn(move || if through_backend { echo(&launcher) } else { Ok(()) }),
         ];
-        let result = run(Parts {
+        let parts = Parts {
             core: Relay { through_backend },
             xmpp: Settings::from_config(&config),
-            backends: BackendSource::Socket(path.clone()),
+            backends: Rc::new(BackendSource::Socket(path.clone())),
             storage: Storage::open(&config)?,
             bus: None,
             read_again: Box::new(|| Err(String::new())),
-            on_ready: Box::new(|| ()),
-        });
+        };
+        let result = run(vec![Transport::Served(Box::new(parts))]);
         std::fs::remove_file(path)?;
         result?;
         for peer in peers {

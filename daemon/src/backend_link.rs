@@ -140,7 +140,7 @@ struct Handle {
 /// What the tasks have in common.
 #[derive(Debug)]
 struct Shared {
-    source: BackendSource,
+    source: Rc<BackendSource>,
     openings: mpsc::Sender<Arrival>,
     inputs: mpsc::Sender<Arrival>,
     drained: Rc<Notify>,
@@ -151,7 +151,7 @@ struct Shared {
 impl BackendLinks {
     /// Both ends, without any connection yet. To be used inside a [`tokio::task::LocalSet`].
     #[must_use]
-    pub fn new(source: BackendSource) -> (Self, BackendInput) {
+    pub fn new(source: Rc<BackendSource>) -> (Self, BackendInput) {
         let (opening_sender, openings) = mpsc::channel(QUEUE);
         let (input_sender, inputs) = mpsc::channel(QUEUE);
         let drained = Rc::new(Notify::new());
@@ -369,7 +369,7 @@ mod tests {
 
     /// A link that stands, and the backend at its other end.
     async fn opened(launcher: &FakeLauncher) -> (BackendLinks, BackendInput, Backend) {
-        let (mut links, mut input) = BackendLinks::new(BackendSource::Socket(launcher.path.clone()));
+        let (mut links, mut input) = BackendLinks::new(Rc::new(BackendSource::Socket(launcher.path.clone())));
         links.open(LINK);
         let backend = launcher.accept().await;
         assert!(matches!(input.next(true).await, Arrival::Up(LINK)));
@@ -460,7 +460,7 @@ mod tests {
         LocalSet::new()
             .run_until(async {
                 let source = BackendSource::Socket(PathBuf::from("/nonexistent/irc.sock"));
-                let (mut links, mut input) = BackendLinks::new(source);
+                let (mut links, mut input) = BackendLinks::new(Rc::new(source));
                 links.open(LINK);
                 let (_, reason) = rest(&mut input).await;
                 assert_eq!(

@@ -13,23 +13,20 @@ use std::collections::HashMap;
 use std::time::Duration;
 
 use tokio::sync::{mpsc, oneshot, watch};
-use tokio::time::Instant;
 use tracing::{debug, info, warn};
 use zbus::names::InterfaceName;
 use zbus::{Connection, Variant, connection, fdo};
 
 pub use interface::{Error, microseconds};
 
-use crate::gateway::Counters;
 use crate::gateway::admin::{Notice, Outcome, Request};
+use crate::status::Snapshot;
 use interface::Transport;
 
 /// Requests that the loop has not taken yet.
 const QUESTIONS: usize = 64;
 /// Signals that the bus has not taken yet.
 const NOTICES: usize = 1024;
-/// Least time between two snapshots.
-const SPACING: Duration = Duration::from_secs(1);
 /// Until the bus is tried again.
 const PAUSE: Duration = Duration::from_secs(5);
 
@@ -48,29 +45,6 @@ pub struct About {
     pub config_file: String,
 }
 
-/// What may change; as it is at a moment.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Snapshot {
-    /// `connecting`, `connected` or `waiting`.
-    pub xmpp_state: &'static str,
-    /// Since when, in microseconds since 1970.
-    pub xmpp_since: u64,
-    /// Why the XMPP server was last lost or not reached; empty while connected.
-    pub xmpp_error: String,
-    /// The line that `systemctl status` shows.
-    pub status: String,
-    /// What keeps the transport from working as it should; empty if nothing does.
-    pub last_error: String,
-    /// Users that are logged in on the legacy network.
-    pub online_users: u32,
-    /// Users that are registered.
-    pub registered_users: u32,
-    /// Backend processes that serve users.
-    pub backends: u32,
-    /// Running totals.
-    pub counters: Counters,
-}
-
 /// A request from the bus, whose sender may make it.
 #[derive(Debug)]
 pub struct Question {
@@ -85,26 +59,22 @@ pub struct Question {
 pub struct Bus {
     questions: mpsc::Receiver<Question>,
     notices: mpsc::Sender<Notice>,
-    snapshot: watch::Sender<Snapshot>,
-    free_at: Option<Instant>,
-    stale: bool,
     /// Nobody takes anything.
     absent: bool,
 }
 
 impl Bus {
     /// The system bus, or the one named by `DBUS_SYSTEM_BUS_ADDRESS`. The connection is made, and made again, behind the
-    /// scenes. `None` is no bus at all.
+    /// scenes. `None` is no bus at all. What changes is shown as `snapshot` has it.
     #[must_use]
-    pub fn start(about: Option<About>) -> Self {
+    pub fn start(about: Option<About>, snapshot: watch::Receiver<Snapshot>) -> Self {
         let (ask, questions) = mpsc::channel(QUESTIONS);
         let (notices, notices_end) = mpsc::channel(NOTICES);
-        let (snapshot, snapshot_end) = watch::channel(Snapshot::default());
         let absent = about.is_none();
         if let Some(about) = about {
-            tokio::task::spawn_local(serve(about, ask, notices_end, snapshot_end));
+            tokio::task::spawn_local(serve(about, ask, notices_end, snapshot));
         }
-        Self { questions, notices, snapshot, free_at: None, stale: false, absent }
+        Self { questions, notices, absent }
     }
 
     /// The next request. Cancelling loses nothing; without a bus there is none, ever.
@@ -113,35 +83,6 @@ impl Bus {
             Some(question) => question,
             None => std::future::pending().await,
         }
-    }
-
-    /// Shows how things stand, or holds it back until [`Bus::due`] if something was just shown. `snapshot` is made only
-    /// when it can be shown.
-    pub fn show(&mut self, now: Instant, snapshot: impl FnOnce() -> Snapshot) {
-        if self.absent {
-            return;
-        }
-        self.stale = self.free_at.is_some_and(|free_at| now < free_at);
-        if !self.stale {
-            self.free_at = Some(now + SPACING);
-            let new = snapshot();
-            self.snapshot.send_if_modified(|old| {
-                let changed = *old != new;
-                *old = new;
-                changed
-            });
-        }
-    }
-
-    /// Something changed that nobody should have to wait for: the next [`Bus::show`] holds nothing back.
-    pub fn hurry(&mut self) {
-        self.free_at = None;
-    }
-
-    /// When to call [`Bus::show`] again, if something was held back.
-    #[must_use]
-    pub fn due(&self) -> Option<Instant> {
-        self.free_at.filter(|_| self.stale)
     }
 
     /// Tells those who listen.

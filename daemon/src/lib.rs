@@ -20,6 +20,7 @@ pub mod run;
 pub mod standalone;
 pub mod status;
 pub mod storage;
+pub mod supervisor;
 pub mod systemd;
 pub mod xmpp_link;
 

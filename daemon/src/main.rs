@@ -1,9 +1,10 @@
-//! `spectrum2`: one transport, from the command line to the exit status.
+//! `spectrum2`: the transports of one file, from the command line to the exit status.
 
 use std::env;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::rc::Rc;
 use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -16,9 +17,10 @@ use spectrum2::exit::Exit;
 use spectrum2::gateway::Gateway;
 use spectrum2::pidfile::PidFile;
 use spectrum2::privileges::{self, Identity};
-use spectrum2::run::{self, Parts, run};
+use spectrum2::run::{self, Parts};
 use spectrum2::standalone::{self, Launcher};
 use spectrum2::storage::{OpenError, Storage};
+use spectrum2::supervisor::{self, Transport};
 use spectrum2::systemd::Notifier;
 use spectrum2::{backend_config, certificate, logging, pidfile, xmpp_link};
 use spectrum2_config::check::report_with;
@@ -40,11 +42,11 @@ fn main() -> ExitCode {
     }
 }
 
-/// Runs a transport, here or in the background.
+/// Runs the transports of a file, here or in the background.
 fn start(arguments: &Run) -> ExitCode {
     // Read first, so that whoever typed the command sees what is wrong with the file.
-    let (config, warnings) = match load(arguments) {
-        Ok(loaded) => loaded,
+    let file = match load(arguments) {
+        Ok(file) => file,
         Err(failure) => return failure.report_on_stderr(),
     };
     if !arguments.foreground && !arguments.daemonized {
@@ -53,52 +55,90 @@ fn start(arguments: &Run) -> ExitCode {
             Failure::new(text, Exit::Unavailable).report_on_stderr()
         });
     }
-    logging::start(&config.service.jid, config.service.log_level);
-    for warning in warnings {
+    logging::start(&file.first.config.service.jid, file.first.config.service.log_level);
+    for warning in &file.warnings {
         warn!("{warning}");
     }
-    match serve(config, arguments) {
+    match serve(file, arguments) {
         Ok(()) => Exit::Ok.into(),
         Err(failure) => failure.report(),
     }
 }
 
-/// The life of a transport.
-fn serve(config: Config, arguments: &Run) -> Result<(), Failure> {
-    info!(
-        "Spectrum 2 {} serves {} as {}.",
-        env!("CARGO_PKG_VERSION"),
-        config.service.jid,
-        config.file.display()
-    );
+/// A transport that is to be served.
+struct Wanted {
+    config: Config,
+    /// What goes before the file. It makes one transport of the file differ from the others.
+    overrides: Overrides,
+}
+
+/// What a transport file asks for.
+struct TransportFile {
+    /// The transport that `service.jid` or the command line names.
+    first: Wanted,
+    /// Those of `vhosts.vhost`, or their JIDs and what the file lacks for them.
+    vhosts: Vec<Result<Wanted, (String, Failure)>>,
+    warnings: Vec<Problem>,
+}
+
+/// The life of a process.
+fn serve(file: TransportFile, arguments: &Run) -> Result<(), Failure> {
+    let TransportFile { first, vhosts, .. } = file;
+    let jid = &first.config.service.jid;
+    info!("Spectrum 2 {} serves {jid} as {}.", env!("CARGO_PKG_VERSION"), first.config.file.display());
     umask(Mode::from_bits_truncate(0o077));
-    // Held until the end: the lock goes with it.
-    let _pid_file = become_who_we_are(&config, arguments)?;
+    // Held until the end: the locks go with them.
+    let others: Vec<&Config> = vhosts.iter().flatten().map(|vhost| &vhost.config).collect();
+    let _pid_files = become_who_we_are(&first.config, &others, arguments)?;
     let backends = match &arguments.backend_socket {
         Some(socket) => BackendSource::Socket(socket.clone()),
         // As the user that we have become: a plugin that is taken over is no more than that.
         None => BackendSource::Launcher(
-            Launcher::start(&config.file, &arguments.overrides)
+            Launcher::start(&first.config.file, &arguments.overrides)
                 .map_err(|error| Failure::new(error.to_string(), Exit::Unavailable))?,
         ),
     };
+    let backends = Rc::new(backends);
+    let parts = |wanted: Wanted| {
+        let jid = wanted.config.service.jid.clone();
+        parts(wanted, Rc::clone(&backends)).map_err(|failure| (jid, failure))
+    };
+    let mut transports = vec![parts(first)];
+    transports.extend(vhosts.into_iter().map(|vhost| vhost.and_then(parts)));
+    if transports.iter().all(Result::is_err)
+        && let Some(Err((_, failure))) = transports.pop()
+    {
+        return Err(failure);
+    }
+    let transports = transports.into_iter().map(|parts| match parts {
+        Ok(parts) => Transport::Served(Box::new(parts)),
+        Err((jid, Failure { text, .. })) => {
+            error!("{jid} is not served, the other transports of this file are: {text}");
+            Transport::Unserved { jid, problem: text }
+        }
+    });
+    supervisor::run(transports.collect()).map_err(Failure::from)
+}
+
+/// What a transport is made of.
+fn parts(wanted: Wanted, backends: Rc<BackendSource>) -> Result<Parts<Gateway>, Failure> {
+    let Wanted { config, overrides } = wanted;
     let storage = Storage::open(&config)?;
     let xmpp = xmpp_link::Settings::from_config(&config);
-    let bus = Some(about(&config, arguments));
-    let again = (config.file.clone(), arguments.overrides.clone());
-    let read_again = Box::new(move || read_again(&again.0, &again.1));
+    let bus = Some(about(&config, &overrides));
+    let file = config.file.clone();
+    let read_again = Box::new(move || read_again(&file, &overrides));
     let (now, day) = (run::now(), SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default());
     let core = Gateway::new(Arc::new(config), now, fastrand::u64(..))
         .map_err(|error| Failure::new(error.to_string(), Exit::Config))?
         .with_clock(u64::try_from(day.as_millis()).unwrap_or_default(), now);
-    run(Parts { core, xmpp, backends, storage, bus, read_again, on_ready: Box::new(|| ()) })
-        .map_err(Failure::from)
+    Ok(Parts { core, xmpp, backends, storage, bus, read_again })
 }
 
 /// Who we are on the bus.
-fn about(config: &Config, arguments: &Run) -> About {
+fn about(config: &Config, overrides: &Overrides) -> About {
     let jid = config.service.jid.clone();
-    let instance = Instance::of_file(&config.file).ok().filter(|_| arguments.overrides.jid.is_none());
+    let instance = Instance::of_file(&config.file).ok().filter(|_| overrides.jid.is_none());
     About {
         // Transports that share a file differ in their JIDs.
         name: instance.map_or_else(|| jid.clone(), |instance| instance.to_string()),
@@ -119,14 +159,28 @@ fn read_again(file: &Path, overrides: &Overrides) -> Result<Arc<Config>, String>
 }
 
 /// Takes what only the user that started us may take, then gives up what is not needed any more.
-fn become_who_we_are(config: &Config, arguments: &Run) -> Result<Option<PidFile>, Failure> {
+fn become_who_we_are(config: &Config, vhosts: &[&Config], arguments: &Run) -> Result<Vec<PidFile>, Failure> {
     let service = &config.service;
     let identity = Identity::find(&service.user, &service.group)?;
     if arguments.daemonized {
         standalone::leave_terminal()
             .map_err(|error| Failure::new(format!("setsid: {error}."), Exit::Software))?;
     }
-    let pid_file = take_pid_file(config, arguments, identity.as_ref())?;
+    // One for each transport, as if each had a process: who serves a JID is found, and nobody serves it twice.
+    let mut pid_files = Vec::new();
+    let mut paths = Vec::new();
+    for path in vhosts.iter().chain([&config]).map(|config| &config.service.pidfile) {
+        if arguments.backend_socket.is_none() && !paths.contains(&path) {
+            pid_files.extend(take_pid_file(path, arguments, identity.as_ref())?);
+            paths.push(path);
+        }
+    }
+    for vhost in vhosts {
+        // Without it there is no database, and opening that one says what to do.
+        if let Err(error) = privileges::create_directory(&vhost.service.working_dir, identity.as_ref()) {
+            warn!("{error}");
+        }
+    }
     privileges::create_directory(&service.working_dir, identity.as_ref())?;
     match &identity {
         // The unit has chosen the user, and systemd gives us no right to choose another.
@@ -143,20 +197,16 @@ fn become_who_we_are(config: &Config, arguments: &Run) -> Result<Option<PidFile>
     }
     privileges::lock_down()?;
     privileges::enter_directory(&service.working_dir, identity.as_ref())?;
-    Ok(pid_file)
+    Ok(pid_files)
 }
 
-/// The pid file keeps a transport from running twice. Under systemd the unit does. In the foreground it is no reason not
+/// The pid file keeps a transport from running twice. (Under systemd the unit does.) In the foreground it is no reason not
 /// to start that the file cannot be written: Spectrum 2 writes none there.
 fn take_pid_file(
-    config: &Config,
+    path: &Path,
     arguments: &Run,
     identity: Option<&Identity>,
 ) -> Result<Option<PidFile>, Failure> {
-    if arguments.backend_socket.is_some() {
-        return Ok(None);
-    }
-    let path = &config.service.pidfile;
     let directory =
         path.parent().map_or(Ok(()), |directory| privileges::create_directory(directory, identity));
     match (directory.map_err(Failure::from), PidFile::take(path)) {
@@ -171,16 +221,10 @@ fn take_pid_file(
     }
 }
 
-fn load(arguments: &Run) -> Result<(Config, Vec<Problem>), Failure> {
+fn load(arguments: &Run) -> Result<TransportFile, Failure> {
     // We change the directory later, and the launcher must find the file as well.
     let path = std::path::absolute(&arguments.config).unwrap_or_else(|_| arguments.config.clone());
-    let (config, warnings) = Config::load(&path, &arguments.overrides).map_err(|problems| {
-        let exit = match problems.exit_kind() {
-            ExitKind::NotPermitted => Exit::NotPermitted,
-            ExitKind::Ok | ExitKind::Configuration => Exit::Config,
-        };
-        Failure::new(problems.to_string(), exit)
-    })?;
+    let (config, mut warnings) = load_one(&path, &arguments.overrides)?;
     if config.service.server_mode {
         return Err(Failure::new(
             format!(
@@ -190,7 +234,27 @@ fn load(arguments: &Run) -> Result<(Config, Vec<Problem>), Failure> {
             Exit::Config,
         ));
     }
-    Ok((config, warnings))
+    // COMPAT(Spectrum 2): its manager starts one process for each, all with -j.
+    let jids = if arguments.overrides.jid.is_none() { config.further_jids() } else { Vec::new() };
+    let vhosts = jids.into_iter().map(|jid| {
+        let overrides = Overrides { jid: Some(jid.to_owned()), ..arguments.overrides.clone() };
+        let (config, more) = load_one(&path, &overrides).map_err(|failure| (jid.to_owned(), failure))?;
+        warnings.extend(more.into_iter().filter(|warning| !warnings.contains(warning)).collect::<Vec<_>>());
+        Ok(Wanted { config, overrides })
+    });
+    let vhosts = vhosts.collect();
+    let overrides = arguments.overrides.clone();
+    Ok(TransportFile { vhosts, first: Wanted { config, overrides }, warnings })
+}
+
+fn load_one(path: &Path, overrides: &Overrides) -> Result<(Config, Vec<Problem>), Failure> {
+    Config::load(path, overrides).map_err(|problems| {
+        let exit = match problems.exit_kind() {
+            ExitKind::NotPermitted => Exit::NotPermitted,
+            ExitKind::Ok | ExitKind::Configuration => Exit::Config,
+        };
+        Failure::new(problems.to_string(), exit)
+    })
 }
 
 fn check(files: &[PathBuf]) -> ExitCode {

@@ -1,46 +1,43 @@
-//! The loop: everything that happens goes into the core as an event, and what the core wants done is done.
+//! The loop of one transport: everything that happens goes into the core as an event, and what the core wants done is
+//! done. All loops of a process run on one thread; [`crate::supervisor`] is above them.
 //!
-//! One thread, one loop, one owner of all state. Guarantees:
+//! One loop, one owner of all state. Guarantees:
 //!
 //! * The loop never waits for a peer. What peers send waits in queues of fixed length; while XMPP output, storage or the
 //!   core itself is behind, backends are not read, and a slow backend is the core's to know about ([`Event::BackendBusy`]).
 //! * A stop takes at most [`STOP_TIME`], whatever peers do.
-//! * The service manager hears that the transport is ready when it is, and that it is alive only while the loop and
-//!   storage are.
+//! * The supervisor hears that the transport is alive only while the loop and storage are.
 
 use std::collections::{HashMap, VecDeque};
 use std::io;
+use std::rc::Rc;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use nix::time::{ClockId, clock_gettime};
 use spectrum2_config::Config;
 use tokio::runtime::Handle;
-use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::{mpsc, oneshot};
-use tokio::task::LocalSet;
 use tokio::time::{Instant, sleep_until, timeout_at};
 
 use crate::backend_link::{Arrival, BackendInput, BackendLinks, BackendSource};
-use crate::bus::{self, About, Bus, Question, Snapshot};
+use crate::bus::{self, About, Bus, Question};
 use crate::exit::Exit;
 use crate::gateway::admin::{Outcome, Refusal, Request as AdminRequest, Ticket};
 use crate::gateway::{Action, Counters, Event, Time, Token};
 use crate::logging;
 use crate::memory;
-use crate::status::{self, Status, XmppState};
+use crate::status::{self, Snapshot, Status, XmppState};
 use crate::storage::{Reply, Request, Storage};
-use crate::systemd::{Notifier, Watchdog};
+use crate::supervisor::{Order, Reporter};
 use crate::xmpp_link::{LinkError, Report, Settings, XmppLink, XmppStream};
 
 /// From SIGTERM to the end. The service manager's patience is much longer; that of an admin is not.
-const STOP_TIME: Duration = Duration::from_millis(1500);
+pub const STOP_TIME: Duration = Duration::from_millis(1500);
 /// What of [`STOP_TIME`] the core may use; the rest is for writing out what it said.
 const LAST_WORDS: Duration = Duration::from_millis(700);
-/// How long the first connection may take. The unit's `TimeoutStartSec=` is longer.
-const START_TIME: Duration = Duration::from_secs(45);
-/// Names the question to storage that the watchdog asks. The core counts up from one.
-const WATCHDOG_TOKEN: Token = Token(u64::MAX);
+/// Names the question to storage with which the transport proves that it is alive. The core counts up from one.
+const PROOF: Token = Token(u64::MAX);
 /// Requests of admins that may be under way.
 const TICKETS: usize = 256;
 
@@ -61,22 +58,20 @@ pub trait Core {
 /// Reads the transport file again; or says what is wrong with it.
 pub type ReadAgain = Box<dyn Fn() -> Result<Arc<Config>, String>>;
 
-/// What the daemon is made of.
+/// What a transport is made of.
 pub struct Parts<C> {
     /// The state machine.
     pub core: C,
     /// Where the XMPP server is, and who we are.
     pub xmpp: Settings,
-    /// Where backends come from.
-    pub backends: BackendSource,
+    /// Where backends come from; the transports of a process share it.
+    pub backends: Rc<BackendSource>,
     /// The database.
     pub storage: Storage,
     /// Who we are on the bus; `None` if we are not to be there.
     pub bus: Option<About>,
     /// Reads the transport file again; or says what is wrong with it.
     pub read_again: ReadAgain,
-    /// Called once, when the transport works for the first time.
-    pub on_ready: Box<dyn FnOnce()>,
 }
 
 /// Why the daemon ended without being asked to.
@@ -120,55 +115,9 @@ pub fn now() -> Time {
     Time(u64::try_from(time.as_millis()).unwrap_or(u64::MAX))
 }
 
-/// Runs the daemon until it is told to stop.
-///
-/// # Errors
-/// [`Failure`] says why it ended otherwise. It is not logged yet, but the service manager knows it as status.
-pub fn run<C: Core>(parts: Parts<C>) -> Result<(), Failure> {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    let notifier = Notifier::from_env();
-    let watchdog = Watchdog::from_env(Instant::now());
-    let result = LocalSet::new().block_on(&runtime, async {
-        let signals = watch_signals()?;
-        Shell::new(parts, notifier, watchdog).run(signals).await
-    });
-    // A name may still be in resolution, or the database be waiting for its disk: neither may hold up the end.
-    runtime.shutdown_background();
-    result
-}
-
-/// A request by signal.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Signal {
-    /// `SIGTERM` or `SIGINT`.
-    Stop,
-    /// `SIGHUP`.
-    Reload,
-}
-
-fn watch_signals() -> io::Result<mpsc::Receiver<Signal>> {
-    let mut terminate = signal(SignalKind::terminate())?;
-    let mut interrupt = signal(SignalKind::interrupt())?;
-    let mut hang_up = signal(SignalKind::hangup())?;
-    let (sender, receiver) = mpsc::channel(4);
-    tokio::task::spawn_local(async move {
-        loop {
-            let signal = tokio::select! {
-                _ = terminate.recv() => Signal::Stop,
-                _ = interrupt.recv() => Signal::Stop,
-                _ = hang_up.recv() => Signal::Reload,
-            };
-            if sender.send(signal).await.is_err() {
-                return;
-            }
-        }
-    });
-    Ok(receiver)
-}
-
 /// What the loop wakes up for.
 enum Happening {
-    Signal(Signal),
+    Order(Order),
     Xmpp(Report),
     Backend(Arrival),
     Stored(Option<Reply>),
@@ -176,7 +125,8 @@ enum Happening {
     Timer,
 }
 
-struct Shell<C> {
+/// One transport with all that belongs to it.
+pub struct Shell<C> {
     core: C,
     now: Time,
     actions: Vec<Action>,
@@ -186,8 +136,8 @@ struct Shell<C> {
     xmpp_state: XmppState,
     xmpp_since: SystemTime,
     connected_before: bool,
-    /// When to give up hope of a first connection.
-    give_up_at: Option<Instant>,
+    /// Why the server refuses us, if asking again cannot help.
+    refusal: String,
     backends: BackendLinks,
     backend_input: BackendInput,
     storage: Storage,
@@ -200,9 +150,7 @@ struct Shell<C> {
     read_again: ReadAgain,
     /// Answers to what the core asked of us, for when its other actions are done.
     echoes: VecDeque<Event>,
-    notifier: Notifier,
-    watchdog: Option<Watchdog>,
-    on_ready: Option<Box<dyn FnOnce()>>,
+    reporter: Reporter,
     address: String,
     jid: String,
     /// Since the request to stop: when the core's time for it is over, and when all is.
@@ -211,7 +159,9 @@ struct Shell<C> {
 }
 
 impl<C: Core> Shell<C> {
-    fn new(parts: Parts<C>, notifier: Notifier, watchdog: Option<Watchdog>) -> Self {
+    /// Begins to connect. To be called inside a [`tokio::task::LocalSet`].
+    #[must_use]
+    pub fn new(parts: Parts<C>, reporter: Reporter) -> Self {
         let (backends, backend_input) = BackendLinks::new(parts.backends);
         Self {
             core: parts.core,
@@ -224,31 +174,33 @@ impl<C: Core> Shell<C> {
             xmpp_state: XmppState::Connecting(None),
             xmpp_since: SystemTime::now(),
             connected_before: false,
-            give_up_at: Some(Instant::now() + START_TIME),
+            refusal: String::new(),
             backends,
             backend_input,
             storage: parts.storage,
             unasked: VecDeque::new(),
-            bus: Bus::start(parts.bus),
+            bus: Bus::start(parts.bus, reporter.snapshot()),
             tickets: HashMap::new(),
             last_ticket: 0,
             read_again: parts.read_again,
             echoes: VecDeque::new(),
-            notifier,
-            watchdog,
-            on_ready: Some(parts.on_ready),
+            reporter,
             stopping: None,
             end: None,
         }
     }
 
-    async fn run(mut self, mut signals: mpsc::Receiver<Signal>) -> Result<(), Failure> {
+    /// Runs the transport until it is told to stop.
+    ///
+    /// # Errors
+    /// [`Failure`] says why it ended otherwise. It is not logged yet.
+    pub async fn run(mut self, mut orders: mpsc::Receiver<Order>) -> Result<(), Failure> {
         self.tell_status();
         let result = loop {
-            let happening = self.next(&mut signals).await;
+            let happening = self.next(&mut orders).await;
             self.now = now();
             match happening {
-                Happening::Signal(signal) => self.on_signal(signal),
+                Happening::Order(order) => self.on_order(order),
                 Happening::Xmpp(report) => self.on_xmpp(report),
                 Happening::Backend(arrival) => self.on_backend(arrival),
                 Happening::Stored(reply) => self.on_stored(reply),
@@ -264,14 +216,11 @@ impl<C: Core> Shell<C> {
             // when the next batch is already waiting.
             tokio::task::yield_now().await;
         };
-        if let Err(failure) = &result {
-            self.notifier.status_now(&failure.to_string());
-        }
-        self.finish(signals).await;
+        self.finish(orders).await;
         result
     }
 
-    async fn next(&mut self, signals: &mut mpsc::Receiver<Signal>) -> Happening {
+    async fn next(&mut self, orders: &mut mpsc::Receiver<Order>) -> Happening {
         let storage_is_behind = !self.unasked.is_empty();
         let xmpp = self.xmpp.as_ref();
         let backends_paused =
@@ -279,7 +228,7 @@ impl<C: Core> Shell<C> {
         let xmpp_paused = storage_is_behind || xmpp.is_some_and(XmppStream::is_stuck);
         let wake = self.wake_time();
         tokio::select! {
-            Some(signal) = signals.recv() => Happening::Signal(signal),
+            Some(order) = orders.recv() => Happening::Order(order),
             report = self.link.next(xmpp_paused) => Happening::Xmpp(report),
             arrival = self.backend_input.next(backends_paused) => Happening::Backend(arrival),
             reply = self.storage.reply() => Happening::Stored(reply),
@@ -290,27 +239,22 @@ impl<C: Core> Shell<C> {
 
     fn wake_time(&self) -> Option<Instant> {
         let core = self.core.deadline().map(|at| Instant::now() + Duration::from_millis(at.since(now())));
-        let watchdog = self.watchdog.as_ref().map(Watchdog::due);
         let stop = self.stopping.map(|(core_until, _)| core_until);
-        let shown = [self.notifier.status_due(), self.bus.due()];
-        [core, watchdog, stop, self.give_up_at].into_iter().chain(shown).flatten().min()
+        [core, stop, self.reporter.due()].into_iter().flatten().min()
     }
 
-    fn on_signal(&mut self, signal: Signal) {
-        match signal {
-            Signal::Reload => self.ask_core(AdminRequest::Reload, None),
-            Signal::Stop if self.stopping.is_some() => {
-                tracing::warn!("Asked to stop a second time: ending at once.");
+    fn on_order(&mut self, order: Order) {
+        match order {
+            Order::Reload => self.ask_core(AdminRequest::Reload, None),
+            // Any question would do; this one changes nothing.
+            Order::Prove => self.ask(PROOF, Request::RemoveContacts(0, Vec::new())),
+            Order::Stop if self.stopping.is_some() => {
                 self.end_with(Ok(()));
                 self.stopping = Some((Instant::now(), Instant::now()));
             }
-            Signal::Stop => {
-                tracing::info!("Stopping.");
+            Order::Stop => {
                 let now = Instant::now();
                 self.stopping = Some((now + LAST_WORDS, now + STOP_TIME));
-                self.give_up_at = None;
-                self.notifier.stopping();
-                self.notifier.status_now("stopping");
                 self.event(Event::Stop);
             }
         }
@@ -330,13 +274,7 @@ impl<C: Core> Shell<C> {
                 self.xmpp = Some(stream);
                 self.enter(XmppState::Connected);
                 self.connected_before = true;
-                self.give_up_at = None;
-                // Whoever waited for the start may ask at once.
-                self.tell_status();
-                if let Some(on_ready) = self.on_ready.take() {
-                    self.notifier.ready();
-                    on_ready();
-                }
+                self.refusal.clear();
                 self.event(Event::XmppUp);
             }
             Report::Stanzas(stanzas) => {
@@ -355,11 +293,13 @@ impl<C: Core> Shell<C> {
         let refusal = format!("Cannot connect to the XMPP server at {address} as {jid}: {error}. {hint}");
         let connected_before = self.connected_before;
         self.enter(XmppState::Waiting { connected_before, reason: error.to_string(), delay });
+        self.refusal.clear();
         if self.xmpp.take().is_some() {
             tracing::warn!("The connection to the XMPP server at {address} is lost: {error}. {again}");
             self.event(Event::XmppDown);
         } else if error.is_final() && !self.connected_before {
-            self.end_with(Err(Failure::Refused(refusal)));
+            // Logged by the supervisor, who decides what that means for the process.
+            self.refusal = refusal;
         } else {
             tracing::warn!("{} {again}", refusal.trim_end());
         }
@@ -398,11 +338,7 @@ impl<C: Core> Shell<C> {
             }
         }
         match reply {
-            Some((WATCHDOG_TOKEN, _)) => {
-                if self.watchdog.as_mut().is_some_and(|watchdog| watchdog.answered(Instant::now())) {
-                    self.say_alive();
-                }
-            }
+            Some((PROOF, _)) => self.reporter.proven(),
             Some((token, answer)) => self.event(Event::Stored(token, answer)),
             None => self.end_with(Err(Failure::Storage)),
         }
@@ -414,52 +350,26 @@ impl<C: Core> Shell<C> {
         if self.core.deadline().is_some_and(|deadline| deadline <= self.now) {
             self.event(Event::Tick);
         }
-        if let Some(watchdog) = &mut self.watchdog
-            && watchdog.due() <= now
-            && watchdog.tick(now)
-        {
-            self.say_alive();
-        }
-        if self.give_up_at.is_some_and(|at| at <= now) {
-            self.give_up_at = None;
-            let last = match &self.xmpp_state {
-                XmppState::Waiting { reason, .. } | XmppState::Connecting(Some(reason)) => reason.as_str(),
-                _ => "no answer yet",
-            };
-            let text = format!(
-                "The XMPP server at {} was not reached within {} s of the start: {last}. Is it running, and does it \
-                 accept components there? (service.server, service.port)",
-                self.address,
-                START_TIME.as_secs()
-            );
-            self.end_with(Err(Failure::Unavailable(text)));
-        }
         if self.stopping.is_some_and(|(core_until, _)| core_until <= now) {
             self.end_with(Ok(()));
         }
     }
 
-    fn say_alive(&mut self) {
-        self.notifier.alive();
-        // Any question would do; this one changes nothing.
-        self.ask(WATCHDOG_TOKEN, Request::RemoveContacts(0, Vec::new()));
-    }
-
     fn tell_status(&mut self) {
         if self.stopping.is_none() {
-            let now = Instant::now();
-            let (core, xmpp) = (&self.core, &self.xmpp_state);
-            let (address, jid) = (&self.address, &self.jid);
-            self.notifier.status(now, || status::line(xmpp, address, jid, &core.status()));
-            let since = bus::microseconds(self.xmpp_since);
-            self.bus.show(now, || snapshot(xmpp, since, address, jid, core));
+            let Self { core, xmpp_state, xmpp_since, address, jid, refusal, reporter, .. } = self;
+            let since = bus::microseconds(*xmpp_since);
+            reporter.show(Instant::now(), || Snapshot {
+                refusal: refusal.clone(),
+                ..snapshot(xmpp_state, since, address, jid, core)
+            });
         }
     }
 
     fn enter(&mut self, state: XmppState) {
         if state.word() != self.xmpp_state.word() {
             self.xmpp_since = SystemTime::now();
-            self.bus.hurry();
+            self.reporter.hurry();
         }
         self.xmpp_state = state;
     }
@@ -480,9 +390,7 @@ impl<C: Core> Shell<C> {
 
     /// Reads the transport file, for the core to take over what may change.
     fn reload(&mut self) {
-        if self.on_ready.is_none() {
-            self.notifier.reloading();
-        }
+        self.reporter.reloading();
         let config = (self.read_again)();
         if let Ok(config) = &config {
             logging::set_level(config.service.log_level);
@@ -505,8 +413,8 @@ impl<C: Core> Shell<C> {
         while let Some(echo) = self.echoes.pop_front() {
             let reloaded = matches!(echo, Event::Reload(_));
             self.event(echo);
-            if reloaded && self.on_ready.is_none() {
-                self.notifier.ready();
+            if reloaded {
+                self.reporter.reloaded();
             }
         }
     }
@@ -557,7 +465,7 @@ impl<C: Core> Shell<C> {
     }
 
     /// Writes everything out and closes all, as far as time allows.
-    async fn finish(self, mut signals: mpsc::Receiver<Signal>) {
+    async fn finish(self, mut orders: mpsc::Receiver<Order>) {
         let (_, until) = self.stopping.unwrap_or_else(|| {
             let now = Instant::now();
             (now, now + STOP_TIME)
@@ -566,18 +474,17 @@ impl<C: Core> Shell<C> {
         let everything = async {
             tokio::join!(link.finish(xmpp), backends.finish(), finish_storage(storage, unasked));
         };
-        let second_signal =
-            async { while signals.recv().await.is_some_and(|signal| signal != Signal::Stop) {} };
+        let second_order = async { while orders.recv().await.is_some_and(|order| order != Order::Stop) {} };
         tokio::select! {
             result = timeout_at(until, everything) => if result.is_err() {
                 tracing::warn!("Not everything could be written out in time.");
             },
-            () = second_signal => {}
+            () = second_order => {}
         }
     }
 }
 
-/// What the bus shows.
+/// How things stand.
 fn snapshot<C: Core>(xmpp: &XmppState, since: u64, address: &str, jid: &str, core: &C) -> Snapshot {
     let status = core.status();
     let count = |number: usize| u32::try_from(number).unwrap_or(u32::MAX);
@@ -590,6 +497,7 @@ fn snapshot<C: Core>(xmpp: &XmppState, since: u64, address: &str, jid: &str, cor
         xmpp_state: xmpp.word(),
         xmpp_since: since,
         xmpp_error: xmpp_error.to_owned(),
+        refusal: String::new(),
         status: status::line(xmpp, address, jid, &status),
         last_error: if xmpp_error.is_empty() {
             status.problem.unwrap_or_default()
@@ -624,6 +532,3 @@ async fn finish_storage(mut storage: Storage, unasked: VecDeque<(Token, Request)
         tracing::error!("Storage could not be closed.");
     }
 }
-
-#[cfg(test)]
-mod tests;

@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use crate::gateway::Counters;
+
 /// What the core says about itself.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Status {
@@ -15,6 +17,45 @@ pub struct Status {
     pub backends: usize,
     /// What keeps the transport from working as it should, in a few words.
     pub problem: Option<String>,
+}
+
+/// How a transport does at a moment, for all who watch: the service manager, the bus.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Snapshot {
+    /// `connecting`, `connected` or `waiting`.
+    pub xmpp_state: &'static str,
+    /// Since when, in microseconds since 1970.
+    pub xmpp_since: u64,
+    /// Why the XMPP server was last lost or not reached; empty while connected.
+    pub xmpp_error: String,
+    /// Why the XMPP server refuses the transport, if asking again cannot help; else empty.
+    pub refusal: String,
+    /// The whole in a line.
+    pub status: String,
+    /// What keeps the transport from working as it should; empty if nothing does.
+    pub last_error: String,
+    /// Users that are logged in on the legacy network.
+    pub online_users: u32,
+    /// Users that are registered.
+    pub registered_users: u32,
+    /// Backend processes that serve users.
+    pub backends: u32,
+    /// Running totals.
+    pub counters: Counters,
+}
+
+impl Snapshot {
+    /// Whether the link to the XMPP server stands.
+    #[must_use]
+    pub fn is_connected(&self) -> bool {
+        self.xmpp_state == XmppState::Connected.word()
+    }
+
+    /// Whether it is known what came of the first attempt to connect.
+    #[must_use]
+    pub fn is_settled(&self) -> bool {
+        self.is_connected() || !self.xmpp_error.is_empty()
+    }
 }
 
 /// How the link to the XMPP server stands.
@@ -77,6 +118,39 @@ pub fn line(xmpp: &XmppState, address: &str, jid: &str, core: &Status) -> String
     line
 }
 
+/// The line for a process with these transports, each with its JID. For one it is that one's own; for several a sum, and
+/// whoever is in trouble by name.
+#[must_use]
+pub fn summary(transports: &[(&str, &Snapshot)]) -> String {
+    if let [(_, only)] = transports {
+        return only.status.clone();
+    }
+    // Nobody is called on line while the link of his transport is down.
+    let connected: Vec<_> = transports.iter().filter(|(_, snapshot)| snapshot.is_connected()).collect();
+    let sum = |number: fn(&Snapshot) -> u32| {
+        connected.iter().map(|(_, snapshot)| usize::try_from(number(snapshot)).unwrap_or(usize::MAX)).sum()
+    };
+    let mut line = format!(
+        "{} of {} connected, {} online, {}",
+        connected.len(),
+        count(transports.len(), "transport"),
+        count(sum(|snapshot| snapshot.online_users), "user"),
+        count(sum(|snapshot| snapshot.backends), "backend")
+    );
+    let mut troubles = transports.iter().filter_map(|(jid, snapshot)| {
+        let text = if snapshot.is_connected() { &snapshot.last_error } else { &snapshot.status };
+        (!text.is_empty()).then_some((jid, text))
+    });
+    if let Some((jid, text)) = troubles.next() {
+        line.push_str(&format!("; {jid}: {text}"));
+        match troubles.count() {
+            0 => {}
+            more => line.push_str(&format!("; and {more} more in trouble")),
+        }
+    }
+    line
+}
+
 fn count(number: usize, noun: &str) -> String {
     let ending = if number == 1 { "" } else { "s" };
     format!("{number} {noun}{ending}")
@@ -131,5 +205,31 @@ mod tests {
             told(&XmppState::Connecting(Some("refused".to_owned())), &core),
             "connecting to 127.0.0.1:5347 again (refused)"
         );
+    }
+
+    #[test]
+    fn several_transports_are_summed_and_who_is_in_trouble_is_named() {
+        let snapshot = |xmpp_state, status: &str, last_error: &str| Snapshot {
+            xmpp_state,
+            status: status.to_owned(),
+            last_error: last_error.to_owned(),
+            online_users: 2,
+            backends: 1,
+            ..Snapshot::default()
+        };
+        let well = snapshot("connected", "connected to 127.0.0.1:5347 as a.example, 2 users online", "");
+        let lost = snapshot("waiting", "cannot connect to 127.0.0.1:5347", "refused");
+        let odd = snapshot("connected", "connected", "no plugin");
+        assert_eq!(summary(&[("a.example", &well)]), well.status);
+        assert_eq!(
+            summary(&[("a.example", &well), ("b.example", &well)]),
+            "2 of 2 transports connected, 4 users online, 2 backends"
+        );
+        assert_eq!(
+            summary(&[("a.example", &well), ("b.example", &lost), ("c.example", &odd)]),
+            "2 of 3 transports connected, 4 users online, 2 backends; \
+             b.example: cannot connect to 127.0.0.1:5347; and 1 more in trouble"
+        );
+        assert!(summary(&[("a.example", &well), ("c.example", &odd)]).ends_with("; c.example: no plugin"));
     }
 }

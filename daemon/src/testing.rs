@@ -18,11 +18,17 @@ pub fn stanza(xml: &str) -> Element {
 /// An XMPP server on a free port of the loopback.
 pub struct Server {
     listener: TcpListener,
+    /// The component that it knows.
+    jid: &'static str,
 }
 
 impl Server {
     pub async fn new() -> Self {
-        Self { listener: TcpListener::bind("127.0.0.1:0").await.unwrap() }
+        Self::of("irc.example.org").await
+    }
+
+    pub async fn of(jid: &'static str) -> Self {
+        Self { listener: TcpListener::bind("127.0.0.1:0").await.unwrap(), jid }
     }
 
     pub fn settings(&self, secret: &str) -> Settings {
@@ -30,7 +36,7 @@ impl Server {
         Settings {
             server: address.ip().to_string(),
             port: address.port(),
-            jid: "irc.example.org".to_owned(),
+            jid: self.jid.to_owned(),
             secret: Secret::new(secret.to_owned()),
             secret_source: "service.password in irc.cfg".to_owned(),
         }
@@ -38,7 +44,7 @@ impl Server {
 
     /// The next connection, without a word said.
     pub async fn accept(&self) -> ServerStream {
-        ServerStream { connection: self.listener.accept().await.unwrap().0 }
+        ServerStream { connection: self.listener.accept().await.unwrap().0, jid: self.jid }
     }
 
     /// The next connection, after a handshake with the secret `secret`.
@@ -55,19 +61,21 @@ impl Server {
 /// The server's end of a stream.
 pub struct ServerStream {
     connection: TcpStream,
+    jid: &'static str,
 }
 
 impl ServerStream {
     async fn open(&mut self) {
-        self.expect(
+        let jid = self.jid;
+        self.expect(&format!(
             "<?xml version='1.0'?><stream:stream xmlns='jabber:component:accept' \
-             xmlns:stream='http://etherx.jabber.org/streams' to='irc.example.org'>",
-        )
+             xmlns:stream='http://etherx.jabber.org/streams' to='{jid}'>"
+        ))
         .await;
-        self.send(
+        self.send(&format!(
             "<stream:stream xmlns='jabber:component:accept' \
-             xmlns:stream='http://etherx.jabber.org/streams' from='irc.example.org' id='1'>",
-        )
+             xmlns:stream='http://etherx.jabber.org/streams' from='{jid}' id='1'>"
+        ))
         .await;
     }
 

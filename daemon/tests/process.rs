@@ -91,18 +91,21 @@ impl Drop for Place {
     }
 }
 
-/// An XMPP server that accepts one component and then listens until it leaves.
+/// An XMPP server that accepts some components and then listens until they leave.
 struct Server {
     port: u16,
-    heard: JoinHandle<String>,
+    heard: JoinHandle<Vec<String>>,
 }
 
 impl Server {
     fn start() -> Self {
+        Self::for_components(1)
+    }
+
+    fn for_components(number: usize) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let port = listener.local_addr().unwrap().port();
-        let heard = thread::spawn(move || {
-            let (mut link, _) = listener.accept().unwrap();
+        let component = |mut link: TcpStream| {
             let mut heard = String::new();
             // XEP-0114 §3.
             read_until(&mut link, &mut heard, "jabber:component:accept");
@@ -115,6 +118,12 @@ impl Server {
             link.write_all(b"<handshake/>").unwrap();
             let _ = link.read_to_string(&mut heard);
             heard
+        };
+        let heard = thread::spawn(move || {
+            let links: Vec<_> = listener.incoming().take(number).map(Result::unwrap).collect();
+            let links: Vec<_> =
+                links.into_iter().map(|link| thread::spawn(move || component(link))).collect();
+            links.into_iter().map(|link| link.join().unwrap()).collect()
         });
         Self { port, heard }
     }
@@ -254,7 +263,66 @@ fn in_the_background_it_is_ready_when_the_command_returns() {
 
     transport.stop();
     assert!(!place.path("run/irc.pid").exists());
-    assert!(server.heard.join().unwrap().ends_with("</stream:stream>"));
+    assert!(server.heard.join().unwrap().concat().ends_with("</stream:stream>"));
+}
+
+#[test]
+fn one_process_serves_all_vhosts_of_a_file() {
+    let place = Place::new();
+    let server = Server::for_components(2);
+    let config = place.transport(server.port, "[vhosts]\nvhost=irc.example.net");
+    let (config, directory) = (config.to_str().unwrap(), place.directory.display());
+    let pid_file = format!("--service.pidfile={directory}/run/$jid.pid");
+    let database = format!("--database.database={directory}/lib/$jid.sql");
+    let output = place.spectrum2(&[&pid_file, &database, config]);
+    assert_eq!(output.status.code(), Some(0), "{}", text(&output.stderr));
+    let transport = Background::of(place.path("run/irc.example.org.pid"));
+    assert_eq!(transport.pid, Background::of(place.path("run/irc.example.net.pid")).pid);
+    for jid in ["irc.example.org", "irc.example.net"] {
+        assert!(place.path(&format!("lib/{jid}.sql")).exists());
+    }
+
+    // Nobody else serves one of them.
+    let again = place.spectrum2(&["-n", "-j", "irc.example.net", &pid_file, &database, config]);
+    assert_eq!(again.status.code(), Some(69), "{}", text(&again.stderr));
+
+    transport.stop();
+    let heard = server.heard.join().unwrap();
+    for jid in ["irc.example.org", "irc.example.net"] {
+        let stream = heard.iter().find(|stream| stream.contains(&format!("to='{jid}'"))).unwrap();
+        assert!(stream.ends_with("</stream:stream>"), "{stream}");
+        assert!(!place.path(&format!("run/{jid}.pid")).exists());
+    }
+}
+
+#[test]
+fn a_transport_with_vhosts_can_be_served_alone() {
+    let place = Place::new();
+    let server = Server::start();
+    let config = place.transport(server.port, "[vhosts]\nvhost=irc.example.net");
+    let pid_file = format!("--service.pidfile={}/run/$jid.pid", place.directory.display());
+    let output = place.spectrum2(&["-j", "irc.example.net", &pid_file, config.to_str().unwrap()]);
+    assert_eq!(output.status.code(), Some(0), "{}", text(&output.stderr));
+    Background::of(place.path("run/irc.example.net.pid")).stop();
+    assert!(!place.path("run/irc.example.org.pid").exists());
+    let heard = server.heard.join().unwrap();
+    assert!(heard.len() == 1 && heard[0].contains("to='irc.example.net'"), "{heard:?}");
+}
+
+#[test]
+fn a_vhost_whose_database_is_broken_is_left_out() {
+    let place = Place::new();
+    let server = Server::start();
+    let config = place.transport(server.port, "[vhosts]\nvhost=irc.example.net");
+    fs::create_dir_all(place.path("lib/irc.example.net.sql")).unwrap();
+    let database = format!("--database.database={}/lib/$jid.sql", place.directory.display());
+    let output = place.spectrum2(&[&database, config.to_str().unwrap()]);
+    assert_eq!(output.status.code(), Some(0), "{}", text(&output.stderr));
+    let said = text(&output.stderr);
+    let why = "irc.example.net is not served, the other transports of this file are: The database ";
+    assert!(said.contains(why), "{said}");
+    Background::of(place.path("run/irc.pid")).stop();
+    assert!(server.heard.join().unwrap()[0].contains("to='irc.example.org'"));
 }
 
 #[test]

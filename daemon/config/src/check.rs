@@ -38,6 +38,13 @@ pub fn report_with(
     let mut problems = reading.problems;
     problems.extend(reading.differences);
     problems.extend(reading.config.exposed_secrets());
+    let vhosts = if overrides.jid.is_none() { reading.config.further_jids() } else { Vec::new() };
+    for jid in &vhosts {
+        let more = of_vhost(path, overrides, jid);
+        let more = more.into_iter().filter(|problem| !problems.contains(problem));
+        let more = more.map(|problem| Problem { text: format!("For {jid}: {}", problem.text), ..problem });
+        problems.extend(more.collect::<Vec<_>>());
+    }
     // What is missing or not allowed was said already.
     let had_errors = problems.iter().any(|problem| problem.severity == Severity::Error);
     let remarks = if had_errors { Remarks::default() } else { look(&reading.config) };
@@ -45,9 +52,18 @@ pub fn report_with(
     problems.sort_by_key(Problem::order);
 
     let failed = problems.iter().any(|problem| problem.severity == Severity::Error);
-    let summary = if failed { String::new() } else { summary(&reading.config) + &remarks.summary };
+    let summary = if failed { String::new() } else { summary(&reading.config, &vhosts) + &remarks.summary };
     let exit = if failed { ExitKind::Configuration } else { ExitKind::Ok };
     (list(&problems) + &summary + &verdict(&problems), exit)
+}
+
+/// What is wrong for one of the further transports of a file.
+fn of_vhost(path: &Path, overrides: &Overrides, jid: &str) -> Vec<Problem> {
+    let overrides = Overrides { jid: Some(jid.to_owned()), ..overrides.clone() };
+    match crate::load(path, &overrides) {
+        Ok(reading) => reading.problems,
+        Err(problems) => problems.list,
+    }
 }
 
 fn list(problems: &[Problem]) -> String {
@@ -64,7 +80,7 @@ fn list(problems: &[Problem]) -> String {
 }
 
 /// The transport in a few lines.
-fn summary(config: &Config) -> String {
+fn summary(config: &Config, vhosts: &[&str]) -> String {
     let service = &config.service;
     let mode = if service.server_mode {
         format!("server mode, listens on {}", address(&service.server, service.port))
@@ -72,8 +88,12 @@ fn summary(config: &Config) -> String {
         format!("gateway mode, component of {}", address(&service.server, service.port))
     };
     let protocol = if service.protocol.is_empty() { "not set" } else { &service.protocol };
+    let vhosts = match vhosts.join(", ") {
+        none if none.is_empty() => none,
+        vhosts => format!("vhosts:    {vhosts}\n"),
+    };
     format!(
-        "transport: {}\n\
+        "transport: {}\n{vhosts}\
          mode:      {mode}\n\
          backend:   {}, {} users in one process\n\
          protocol:  {protocol}\n\

@@ -61,6 +61,38 @@ fn addresses(config: &Config, findings: &mut Vec<Finding>) {
     }
 }
 
+/// Checks what the further transports of a file have in common. With `-j` it says nothing: then one is served alone.
+pub fn vhosts(config: &Config) -> Vec<Finding> {
+    const OPTION: &str = "vhosts.vhost";
+    let mut findings = Vec::new();
+    let jids: Vec<&String> = [&config.service.jid].into_iter().chain(&config.vhosts.vhost).collect();
+    for (index, vhost) in jids.iter().enumerate().skip(1) {
+        if jids.iter().take(index).any(|jid| jid.eq_ignore_ascii_case(vhost)) {
+            findings.push(Finding::warning(OPTION, format!("{vhost} is given a second time. Remove one.")));
+        }
+    }
+    if config.further_jids().is_empty() {
+        return findings;
+    }
+    if config.service.server_mode {
+        findings.push(Finding::error(
+            OPTION,
+            "In server mode each transport needs a port of its own. Write a file of its own for each.",
+        ));
+    }
+    let database = &config.database;
+    let differs =
+        [&database.database, &database.prefix].iter().any(|text| text.contains(&config.service.jid));
+    if database.kind == DatabaseKind::Sqlite3 && !differs {
+        findings.push(Finding::warning(
+            "database.database",
+            "All vhosts share this database, so who registers with one is registered with all. Put $jid into the path \
+             to give each its own.",
+        ));
+    }
+    findings
+}
+
 /// Whether the text can be the domain of a JID. It is no proof: that needs tables of Unicode which only those who
 /// speak XMPP have. But it can stand in for `$jid` in a path.
 fn domain(jid: &str) -> Result<(), String> {

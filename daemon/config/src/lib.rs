@@ -80,6 +80,19 @@ impl Config {
         reading::read(text, path, &Overrides::default(), &NoSecrets).config
     }
 
+    /// JIDs of the transports that the same process serves besides `service.jid`, each once.
+    #[must_use]
+    pub fn further_jids(&self) -> Vec<&str> {
+        let mut jids: Vec<&str> = Vec::new();
+        for jid in self.vhosts.vhost.iter().map(String::as_str).filter(|jid| !jid.is_empty()) {
+            let is_known = |known: &str| known.eq_ignore_ascii_case(jid);
+            if !is_known(&self.service.jid) && !jids.iter().copied().any(is_known) {
+                jids.push(jid);
+            }
+        }
+        jids
+    }
+
     /// The options whose values differ from those of `other`, for a reload.
     pub fn changes<'a>(&'a self, other: &'a Self) -> impl Iterator<Item = &'static OptionInfo> + 'a {
         OPTIONS.iter().filter(|option| !(option.same)(self, other))

@@ -76,6 +76,10 @@ pub fn read(text: &str, path: &Path, overrides: &Overrides, source: &dyn SecretS
     secrets::fill(&mut reading, source);
     let findings = checks::check(&reading.config, &|name| reading.places.contains_key(name));
     reading.add(findings);
+    if overrides.jid.is_none() {
+        let findings = checks::vhosts(&reading.config);
+        reading.add(findings);
+    }
     reading
 }
 

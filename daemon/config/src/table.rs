@@ -145,8 +145,9 @@ options! {
 
     /// Further transports from the same file.
     "vhosts" as vhosts: Vhosts {
-        /// JID of one more transport with the same options; $jid is replaced for each.
-        vhost: Vec<String> = "", [Manager] Restart;
+        /// JID of one more transport with the same options, which the same process serves. In paths $jid is replaced
+        /// for each, so that each has its own database.
+        vhost: Vec<String> = "", [Gateway Manager] Restart;
     }
 
     /// What the transport calls itself in service discovery (XEP-0030).

@@ -184,3 +184,42 @@ fn files_that_cannot_be_transport_files() {
             .ends_with("latin1.cfg:3: The line is not UTF-8. Save the file in this encoding.")
     );
 }
+
+#[test]
+fn check_looks_at_the_file_once_for_each_vhost() {
+    let directory = Directory::new("vhosts");
+    directory.write("secret-icq.example.org", 0o600, "capulet");
+    let place = directory.0.display();
+    let file = directory.write(
+        "icq.cfg",
+        0o600,
+        format!(
+            "[service]\njid=icq.example.org\nport=5347\npassword_file={place}/secret-$jid\nbackend=/bin/true\n\
+             [vhosts]\nvhost=icq.example.net\nvhost=ICQ.example.org\nvhost=icq.example.net\n\
+             [database]\ndatabase=/var/lib/icq.sql\n"
+        ),
+    );
+    let (text, exit) = report(&file, &Overrides::default());
+    assert_eq!(exit, ExitKind::Configuration, "{text}");
+    for problem in [
+        format!("icq.cfg:4: service.password_file: For icq.example.net: {place}/secret-icq.example.net"),
+        "icq.cfg:7: vhosts.vhost: ICQ.example.org is given a second time".to_owned(),
+        "vhosts.vhost: icq.example.net is given a second time".to_owned(),
+        "icq.cfg:11: database.database: All vhosts share this database".to_owned(),
+    ] {
+        assert!(text.contains(&problem), "{problem}\n{text}");
+    }
+    // The one that is served alone needs its own secret only.
+    let alone = Overrides { jid: Some("icq.example.org".to_owned()), ..Overrides::default() };
+    let (text, exit) = report(&file, &alone);
+    assert_eq!(exit, ExitKind::Ok, "{text}");
+    assert!(!text.contains("vhost"), "{text}");
+}
+
+#[test]
+fn vhosts_cannot_share_a_port_for_clients() {
+    let text =
+        "[service]\njid=a.example\nserver_mode=1\nserver=127.0.0.1\nport=5222\n[vhosts]\nvhost=b.example\n";
+    let problems = parse(text, &System::default()).unwrap_err().to_string();
+    assert!(problems.contains("icq.cfg:7: vhosts.vhost: In server mode"), "{problems}");
+}

@@ -12,11 +12,12 @@ use zbus::object_server::SignalEmitter;
 use zbus::{Connection, Variant, interface};
 
 use super::polkit;
-use super::{About, Question, Snapshot};
+use super::{About, Question};
 use crate::gateway::Time;
 use crate::gateway::admin::{Account, Answer, Outcome, Refusal, Request, Right, UserLine};
 use crate::logging;
 use crate::run::now;
+use crate::status::Snapshot;
 
 /// Flag of `ListUsers`: leave out those who are offline.
 const ONLINE_ONLY: u64 = 1;

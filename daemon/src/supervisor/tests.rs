@@ -1,18 +1,23 @@
 use super::*;
 
-use std::cell::{Cell, RefCell};
 use std::os::linux::net::SocketAddrExt;
 use std::os::unix::net::{SocketAddr, UnixDatagram};
-use std::path::Path;
-use std::rc::Rc;
+use std::path::{Path, PathBuf};
 
 use spectrum2_backend_protocol::{ConversationMessage, Frame};
-use spectrum2_config::{NoSecrets, Overrides};
+use spectrum2_config::{Config, NoSecrets, Overrides};
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
 
-use crate::gateway::Link;
+use crate::backend_link::BackendSource;
+use crate::exit::Exit;
+use crate::gateway::admin::{Refusal, Request as AdminRequest, Ticket};
+use crate::gateway::{Action, Counters, Event, Link, Time, Token};
+use crate::run::STOP_TIME;
+use crate::status::Status;
+use crate::storage::{Request, Storage};
 use crate::testing::{Backend, FakeLauncher, Server, ServerStream, stanza};
+use crate::xmpp_link::Settings;
 
 const LINK: Link = Link(1);
 const GREETING: &str = "<presence xmlns='jabber:client' from='irc.example.org' to='romeo@example.org'/>";
@@ -27,6 +32,15 @@ struct Controls {
     /// Whether the core ends when it is asked to.
     obedient: Cell<bool>,
     deadline: Cell<Option<Time>>,
+}
+
+impl Controls {
+    fn new() -> Self {
+        let controls = Self::default();
+        controls.accepts_frames.set(true);
+        controls.obedient.set(true);
+        controls
+    }
 }
 
 /// Opens a backend when the stream is up, tells each side what it heard from the other, and keeps a record.
@@ -113,8 +127,8 @@ struct World {
     launcher: FakeLauncher,
     manager: UnixDatagram,
     controls: Rc<Controls>,
-    ready: Rc<Cell<bool>>,
-    signals: mpsc::Sender<Signal>,
+    told: RefCell<Vec<String>>,
+    signals: mpsc::Sender<Order>,
     daemon: JoinHandle<Result<(), Failure>>,
 }
 
@@ -130,27 +144,24 @@ impl World {
     }
 
     fn with(server: Server, settings: Settings, watchdog: Option<Watchdog>) -> Self {
+        let controls = Rc::new(Controls::new());
         let launcher = FakeLauncher::new();
-        let controls = Rc::new(Controls::default());
-        controls.accepts_frames.set(true);
-        controls.obedient.set(true);
-        let ready = Rc::new(Cell::new(false));
+        let transport = transport(settings, &controls, launcher.path.clone());
+        Self::of(vec![transport], server, launcher, controls, watchdog)
+    }
+
+    fn of(
+        transports: Vec<Transport<Relay>>,
+        server: Server,
+        launcher: FakeLauncher,
+        controls: Rc<Controls>,
+        watchdog: Option<Watchdog>,
+    ) -> Self {
         let (manager, notifier) = service_manager();
         let (signals, incoming) = mpsc::channel(4);
-        let parts = Parts {
-            core: Relay(Rc::clone(&controls)),
-            xmpp: settings,
-            backends: BackendSource::Socket(launcher.path.clone()),
-            storage: storage(),
-            bus: None,
-            read_again: Box::new(|| Err("irc.cfg:3: service.port: This is no number.".to_owned())),
-            on_ready: Box::new({
-                let ready = Rc::clone(&ready);
-                move || ready.set(true)
-            }),
-        };
-        let daemon = tokio::task::spawn_local(Shell::new(parts, notifier, watchdog).run(incoming));
-        Self { server, launcher, manager, controls, ready, signals, daemon }
+        let supervisor = Supervisor::new(transports, notifier, watchdog);
+        let daemon = tokio::task::spawn_local(supervisor.run(incoming));
+        Self { server, launcher, manager, controls, told: RefCell::default(), signals, daemon }
     }
 
     /// The daemon, once both of its sides are connected.
@@ -170,12 +181,21 @@ impl World {
 
     /// What the service manager heard since the last time.
     fn told(&self) -> Vec<String> {
+        self.listen();
+        self.told.take()
+    }
+
+    fn listen(&self) {
         let mut buffer = [0; 1024];
-        let mut messages = Vec::new();
         while let Ok(length) = self.manager.recv(&mut buffer) {
-            messages.push(String::from_utf8_lossy(&buffer[..length]).into_owned());
+            self.told.borrow_mut().push(String::from_utf8_lossy(&buffer[..length]).into_owned());
         }
-        messages
+    }
+
+    /// Whether this is among what the service manager heard since the last time.
+    fn was_told(&self, message: &str) -> bool {
+        self.listen();
+        self.told.borrow().iter().any(|told| told == message)
     }
 
     /// Lets the daemon run until `condition` holds.
@@ -188,12 +208,56 @@ impl World {
         timeout(Duration::from_secs(20), look).await.expect("it should have happened");
     }
 
-    async fn signal(&self, signal: Signal) {
+    async fn signal(&self, signal: Order) {
         self.signals.send(signal).await.unwrap();
     }
 
     async fn end(self) -> Result<(), Failure> {
         self.daemon.await.unwrap()
+    }
+}
+
+fn transport(settings: Settings, controls: &Rc<Controls>, launcher: PathBuf) -> Transport<Relay> {
+    Transport::Served(Box::new(Parts {
+        core: Relay(Rc::clone(controls)),
+        xmpp: settings,
+        backends: Rc::new(BackendSource::Socket(launcher)),
+        storage: storage(),
+        bus: None,
+        read_again: Box::new(|| Err("irc.cfg:3: service.port: This is no number.".to_owned())),
+    }))
+}
+
+/// A daemon with two transports, of which [`World`] shows the first.
+struct Two {
+    world: World,
+    server: Server,
+    controls: Rc<Controls>,
+}
+
+impl Two {
+    async fn new() -> Self {
+        Self::with_watchdog(None).await
+    }
+
+    async fn with_watchdog(watchdog: Option<Watchdog>) -> Self {
+        let servers = [Server::new().await, Server::of("irc.example.net").await];
+        let controls = [Controls::new(), Controls::new()].map(Rc::new);
+        let launcher = FakeLauncher::new();
+        let transports = servers
+            .iter()
+            .zip(&controls)
+            .map(|(server, controls)| transport(server.settings("secret"), controls, launcher.path.clone()));
+        let transports = transports.collect();
+        let ([first, server], [mine, controls]) = (servers, controls);
+        Self { world: World::of(transports, first, launcher, mine, watchdog), server, controls }
+    }
+
+    /// The last status that the service manager was told.
+    fn status(&self) -> String {
+        self.world.listen();
+        let told = self.world.told.borrow();
+        told.iter().rev().find_map(|line| line.strip_prefix("STATUS=")).unwrap_or_default().to_owned()
     }
 }
 
@@ -239,11 +303,12 @@ async fn it_is_ready_after_the_handshake_and_not_before() {
         let address = world.server.settings("").address();
         let early = world.server.accept().await;
         assert_eq!(world.told(), [format!("STATUS=connecting to {address}")]);
-        assert!(!world.ready.get());
         drop(early);
+        let stream = world.server.accept().await;
+        assert!(!world.was_told("READY=1"));
+        drop(stream);
         let _stream = world.server.accept_component().await;
-        world.until(|| world.ready.get()).await;
-        assert!(world.told().contains(&"READY=1".to_owned()));
+        world.until(|| world.was_told("READY=1")).await;
     })
     .await;
 }
@@ -253,7 +318,7 @@ async fn a_reload_is_told_to_the_service_manager() {
     on_one_thread(async {
         let (world, _stream, _backend) = World::connected().await;
         world.told();
-        world.signal(Signal::Reload).await;
+        world.signal(Order::Reload).await;
         world.until(|| world.controls.heard.borrow().len() == 2).await;
         // The core is told what is wrong with the file; the transport is ready all the same.
         assert_eq!(world.heard(), ["reload", "irc.cfg:3: service.port: This is no number."]);
@@ -270,7 +335,7 @@ async fn a_reload_is_told_to_the_service_manager() {
 async fn before_it_is_ready_a_reload_makes_it_no_more_so() {
     on_one_thread(async {
         let world = World::new().await;
-        world.signal(Signal::Reload).await;
+        world.signal(Order::Reload).await;
         world.until(|| world.controls.heard.borrow().len() == 2).await;
         assert!(world.told().iter().all(|line| line.starts_with("STATUS=")));
     })
@@ -374,7 +439,7 @@ async fn a_stop_says_good_bye_on_both_sides() {
         stream.send("<message>last words</message>").await;
         world.until(|| !world.controls.heard.borrow().is_empty()).await;
         world.told();
-        world.signal(Signal::Stop).await;
+        world.signal(Order::Stop).await;
         stream.expect(&format!("{GREETING_ON_THE_WIRE}</stream:stream>")).await;
         assert_eq!(backend.frame().await, Some(message("last words")));
         assert_eq!(backend.frame().await, None);
@@ -397,7 +462,7 @@ async fn a_stop_takes_no_longer_because_nobody_reads() {
         }
         world.until(|| world.controls.heard.borrow().len() >= 50).await;
         let start = Instant::now();
-        world.signal(Signal::Stop).await;
+        world.signal(Order::Stop).await;
         world.end().await.unwrap();
         assert!(start.elapsed() <= STOP_TIME + Duration::from_millis(10), "{:?}", start.elapsed());
     })
@@ -410,9 +475,9 @@ async fn a_second_request_to_stop_is_obeyed_at_once() {
         let (world, _stream, _backend) = World::connected().await;
         world.controls.obedient.set(false);
         let start = Instant::now();
-        world.signal(Signal::Stop).await;
-        world.signal(Signal::Reload).await;
-        world.signal(Signal::Stop).await;
+        world.signal(Order::Stop).await;
+        world.signal(Order::Reload).await;
+        world.signal(Order::Stop).await;
         world.end().await.unwrap();
         assert!(start.elapsed() < Duration::from_millis(100), "{:?}", start.elapsed());
     })
@@ -502,6 +567,142 @@ async fn a_launcher_that_is_gone_is_told_to_the_core() {
         let _stream = world.server.accept_component().await;
         world.until(|| world.controls.heard.borrow().len() == 2).await;
         assert!(world.heard()[1].starts_with("backend down: the backend launcher at "));
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn it_is_ready_when_all_transports_are() {
+    on_one_thread(async {
+        let two = Two::new().await;
+        let _one = two.world.server.accept_component().await;
+        let early = two.server.accept().await;
+        two.world.until(|| two.status().starts_with("1 of 2 transports connected, 2 users online")).await;
+        assert!(two.status().contains("; irc.example.net: connecting to "), "{}", two.status());
+        assert!(!two.world.was_told("READY=1"));
+        drop(early);
+        let _other = two.server.accept_component().await;
+        two.world.until(|| two.world.was_told("READY=1")).await;
+        two.world.until(|| two.status() == "2 of 2 transports connected, 4 users online, 2 backends").await;
+    })
+    .await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn one_that_the_server_refuses_does_not_end_the_others() {
+    on_one_thread(async {
+        let two = Two::new().await;
+        two.server.accept().await.refuse("not-authorized").await;
+        let mut stream = two.world.server.accept_component().await;
+        two.world.until(|| two.world.was_told("READY=1")).await;
+        two.world.until(|| two.status().starts_with("1 of 2 transports connected")).await;
+        let status = two.status();
+        let (_, trouble) = status.split_once("; irc.example.net: ").unwrap();
+        assert!(trouble.contains("(not-authorized)"), "{trouble}");
+        // The admin mends it.
+        let _other = two.server.accept_component().await;
+        two.world.until(|| two.status().starts_with("2 of 2 transports connected")).await;
+        assert_eq!(two.controls.heard.borrow()[0], "up");
+        // The other noticed nothing.
+        assert!(!two.world.heard().contains(&"down".to_owned()));
+        stream.send("<message/>").await;
+        two.world.until(|| two.world.heard().contains(&"stanza".to_owned())).await;
+    })
+    .await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn one_that_is_not_reached_in_time_does_not_keep_the_others_from_being_ready() {
+    on_one_thread(async {
+        let start = Instant::now();
+        let two = Two::new().await;
+        let _one = two.world.server.accept_component().await;
+        // It accepts, and says nothing, again and again.
+        let _silent = two.server.accept().await;
+        while !two.world.was_told("READY=1") {
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+        assert!(start.elapsed() <= START_TIME + Duration::from_secs(1), "{:?}", start.elapsed());
+        assert!(!two.world.daemon.is_finished());
+    })
+    .await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn if_the_server_refuses_all_nothing_is_left() {
+    on_one_thread(async {
+        let two = Two::new().await;
+        two.world.server.accept().await.refuse("not-authorized").await;
+        two.server.accept().await.refuse("not-authorized").await;
+        two.world.until(|| two.world.daemon.is_finished()).await;
+        assert!(!two.world.was_told("READY=1"));
+        let failure = two.world.end().await.unwrap_err();
+        assert_eq!(failure.exit(), Exit::NotPermitted);
+        let text = failure.to_string();
+        assert!(
+            text.contains("component irc.example.org:") && text.contains("component irc.example.net:"),
+            "{text}"
+        );
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn one_that_cannot_be_served_is_named_beside_those_that_are() {
+    on_one_thread(async {
+        let (server, launcher, controls) = (Server::new().await, FakeLauncher::new(), Rc::new(Controls::new()));
+        let problem = "The database is damaged. Restore a backup.".to_owned();
+        let transports = vec![
+            transport(server.settings("secret"), &controls, launcher.path.clone()),
+            Transport::Unserved { jid: "irc.example.net".to_owned(), problem },
+        ];
+        let watchdog = Watchdog::new(Duration::from_millis(40), Instant::now());
+        let world = World::of(transports, server, launcher, controls, Some(watchdog));
+        let _stream = world.server.accept_component().await;
+        world.until(|| world.was_told("READY=1")).await;
+        let status = "STATUS=1 of 2 transports connected, 2 users online, 1 backend; irc.example.net: not served: The \
+                      database is damaged. Restore a backup";
+        world.until(|| world.was_told(status)).await;
+        // It has nothing that could be alive, and holds up nobody who is.
+        world.told();
+        world.until(|| world.was_told("WATCHDOG=1")).await;
+        world.signal(Order::Stop).await;
+        world.end().await.unwrap();
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn signals_and_the_watchdog_are_for_all_transports() {
+    on_one_thread(async {
+        let watchdog = Watchdog::new(Duration::from_millis(40), Instant::now());
+        let two = Two::with_watchdog(Some(watchdog)).await;
+        let _streams = [two.world.server.accept_component().await, two.server.accept_component().await];
+        two.world.until(|| two.world.was_told("READY=1")).await;
+        let pings = || two.world.told.borrow().iter().filter(|line| *line == "WATCHDOG=1").count();
+        two.world.until(|| two.world.was_told("WATCHDOG=1") && pings() >= 3).await;
+        let heard = |controls: &Controls, what: &str| controls.heard.borrow().iter().any(|line| line == what);
+        two.world.signal(Order::Reload).await;
+        two.world.until(|| [&two.world.controls, &two.controls].iter().all(|one| heard(one, "reload"))).await;
+        two.world.signal(Order::Stop).await;
+        two.world.until(|| [&two.world.controls, &two.controls].iter().all(|one| heard(one, "stop"))).await;
+        two.world.end().await.unwrap();
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_misconfiguration_ends_all_transports_and_each_says_good_bye() {
+    on_one_thread(async {
+        let two = Two::new().await;
+        let mut stream = two.world.server.accept_component().await;
+        let mut other = two.server.accept_component().await;
+        two.world.until(|| two.world.was_told("READY=1")).await;
+        stream.send("<iq type='misconfigured'/>").await;
+        stream.expect("</stream:stream>").await;
+        other.expect(&format!("{GREETING_ON_THE_WIRE}</stream:stream>")).await;
+        drop((stream, other));
+        assert_eq!(two.world.end().await.unwrap_err().exit(), Exit::Config);
     })
     .await;
 }
