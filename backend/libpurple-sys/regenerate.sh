@@ -14,7 +14,7 @@ areas="$areas|request|request_field|request_fields|roomlist|roomlist_room|saveds
 
 exec bindgen wrapper.h --output "${1:-src/bindings.rs}" --rust-target 1.85 --rust-edition 2024 \
     --default-enum-style moduleconsts --no-layout-tests --no-doc-comments --use-core --merge-extern-blocks \
-    --allowlist-function "purple_($areas)_.*|purple_normalize|serv_.*|spectrum_.*|xmlnode_(from_str|get_child|get_next_twin|get_attrib|get_data|free)" \
+    --allowlist-function "purple_($areas)_.*|purple_normalize|purple_cmd_do_command|serv_.*|spectrum_.*|xmlnode_(from_str|get_child|get_next_twin|get_attrib|get_data|free)" \
     --allowlist-function 'g_(free|malloc0|strdup|list_append|list_free|list_free_full|slist_free|slist_append|hash_table_(new_full|insert|lookup|lookup_extended|destroy|size|remove|foreach)|str_hash|str_equal)' \
     --allowlist-function 'g_(idle_add|timeout_add|timeout_add_seconds|timeout_add_full|source_remove|unix_fd_add_full|unix_signal_add|main_loop_(new|run|quit|unref)|main_context_(wakeup|iteration|find_source_by_user_data)|source_set_ready_time|random_set_seed|log_set_default_handler|log_set_handler|io_.*|clear_error|error_free)' \
     --allowlist-var 'PURPLE_.*|OPT_PROTO_.*|G_(IO|PRIORITY|LOG)_.*' \

@@ -6392,6 +6392,12 @@ unsafe extern "C" {
     ) -> ::core::ffi::c_char;
     pub fn purple_account_user_split_get_reverse(split: *const PurpleAccountUserSplit) -> gboolean;
     pub fn purple_account_user_split_set_reverse(split: *mut PurpleAccountUserSplit, reverse: gboolean);
+    pub fn purple_cmd_do_command(
+        conv: *mut PurpleConversation,
+        cmdline: *const gchar,
+        markup: *const gchar,
+        errormsg: *mut *mut gchar,
+    ) -> PurpleCmdStatus;
     pub fn purple_core_init(ui: *const ::core::ffi::c_char) -> gboolean;
     pub fn purple_core_quit();
     pub fn purple_core_quit_cb(unused: gpointer) -> gboolean;

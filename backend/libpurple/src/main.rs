@@ -10,6 +10,7 @@
 #![deny(unsafe_code)]
 
 mod cli;
+mod confirm;
 mod contact;
 mod dns;
 mod html;

@@ -8,6 +8,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use spectrum2_backend_protocol::{ConnectionError, ConversationMessage, Frame, MessageResult};
 
+use crate::confirm::Silence;
 use crate::html;
 use crate::irc;
 use crate::pace::Bucket;
@@ -126,6 +127,9 @@ impl Session {
             message: number,
             last: (place == last).then_some(serial),
         }));
+        if in_room && self.rooms.tells(target) {
+            self.begin_to_ask(serial, target, "", Silence::Consent);
+        }
         self.send_lines(now, out);
     }
 
@@ -145,13 +149,22 @@ impl Session {
             self.account.flush();
             let Some(line) = self.outgoing.lines.pop_front() else { return };
             match (sent, line.last) {
-                (Ok(()), Some(serial)) => self.accepted(serial, out),
+                (Ok(()), Some(serial)) => self.asked_for(serial, out),
                 (Ok(()), None) => {}
                 (Err(number), _) => {
                     let serial = self.drop_rest(&line);
+                    self.not_asked_for(serial);
                     self.refused_by_network(&line.target, serial, number, out);
                 }
             }
+        }
+    }
+
+    /// Drops what is left of a message, because the network refused its beginning.
+    pub(crate) fn drop_lines(&mut self, serial: u64) {
+        let is_last = |line: &&Line| line.last == Some(Some(serial));
+        if let Some(message) = self.outgoing.lines.iter().find(is_last).map(|line| line.message) {
+            self.outgoing.lines.retain(|line| line.message != message);
         }
     }
 
@@ -178,7 +191,13 @@ impl Session {
     pub(crate) fn accepted(&self, serial: Option<u64>, out: &mut Vec<Frame>) {
         if let Some(serial) = serial {
             let user_name = self.user.clone();
-            out.push(Frame::Result(MessageResult { user_name, serial, error: None, text: None }));
+            out.push(Frame::Result(MessageResult {
+                user_name,
+                serial,
+                error: None,
+                text: None,
+                denied: None,
+            }));
         }
     }
 
@@ -195,6 +214,7 @@ impl Session {
                 serial,
                 error: Some(error.into()),
                 text: Some(text.to_owned()),
+                denied: None,
             })),
             // Spectrum 2's daemon cannot be told; the user can.
             None => self.tell(text.to_owned(), out),

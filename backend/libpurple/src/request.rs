@@ -73,7 +73,7 @@ pub fn decide(dialog: &Dialog, verify_certs: bool) -> Option<Answer<'_>> {
             _ => None,
         },
         Dialog::Input { title, primary, value, .. } => match (title.as_str(), primary.as_str()) {
-            // Asked when rooms are listed; the plugin knows the server's own ones.
+            // Asked when rooms are listed; the plugin knows the server's own ones, see [`conference_server`].
             ("Enter a Conference Server", _) if !value.is_empty() => Some(Answer::Text(value)),
             ("Enter a Conference Server", _) => Some(Answer::Cancel),
             (_, "Authorization Request Message:") | ("Xfire Invitation Message", "") => {
@@ -84,6 +84,19 @@ pub fn decide(dialog: &Dialog, verify_certs: bool) -> Option<Answer<'_>> {
         },
         Dialog::Choice { .. } => None,
         Dialog::Form { .. } => Some(Answer::Cancel),
+    }
+}
+
+/// The plugin asks for a conference server before it has found one: then it is sought where most servers have it.
+fn conference_server(dialog: Dialog, account: &str) -> Dialog {
+    let domain = account.split('/').next().and_then(|bare| bare.rsplit('@').next()).unwrap_or_default();
+    match dialog {
+        Dialog::Input { title, primary, secondary, value }
+            if title == "Enter a Conference Server" && value.is_empty() && !domain.is_empty() =>
+        {
+            Dialog::Input { title, primary, secondary, value: format!("conference.{domain}") }
+        }
+        other => other,
     }
 }
 
@@ -114,6 +127,7 @@ impl Session {
 
     /// A plugin asks.
     pub fn asked(&mut self, settings: &Settings, id: DialogId, dialog: Dialog, out: &mut Vec<Frame>) {
+        let dialog = conference_server(dialog, &self.account.name());
         if let Some(answer) = decide(&dialog, settings.verify_certs) {
             if let Dialog::Form { title, primary, secondary } = &dialog {
                 let text = join(&[title.clone(), primary.clone(), secondary.clone()]);
@@ -212,6 +226,20 @@ mod tests {
     #[test]
     fn passwords_are_not_sent_in_clear_by_a_dialog() {
         assert!(matches!(decide(&action("Plaintext Authentication"), false), Some(Answer::Index(1))));
+    }
+
+    #[test]
+    fn rooms_are_sought_at_the_server_of_the_account() {
+        let question = |value: &str| Dialog::Input {
+            title: "Enter a Conference Server".to_owned(),
+            primary: String::new(),
+            secondary: String::new(),
+            value: value.to_owned(),
+        };
+        let guessed = conference_server(question(""), "romeo@example.net/pidgin");
+        assert!(matches!(decide(&guessed, true), Some(Answer::Text("conference.example.net"))));
+        let known = conference_server(question("rooms.example.net"), "romeo@example.net");
+        assert!(matches!(decide(&known, true), Some(Answer::Text("rooms.example.net"))));
     }
 
     #[test]

@@ -7,10 +7,11 @@ use std::collections::{BTreeMap, VecDeque};
 use std::time::{Duration, Instant};
 
 use spectrum2_backend_protocol::{
-    Affiliation, ConnectionError, Frame, Invitation, Participant as Frames, ParticipantFlags, Role, Room,
-    RoomCommand, RoomEnd, RoomList, RoomReason, StatusType,
+    Affiliation, ConnectionError, ConversationMessage, Frame, Invitation, Participant as Frames,
+    ParticipantFlags, Role, Room, RoomCommand, RoomEnd, RoomList, RoomReason, StatusType,
 };
 
+use crate::confirm::{Confirmations, Silence};
 use crate::html;
 use crate::irc;
 use crate::purple::{Departure, Leaver, Message, Participant, text};
@@ -77,6 +78,16 @@ impl Rooms {
 
     fn get(&mut self, room: &str) -> Option<&mut Stay> {
         self.all.get_mut(&room.to_lowercase())
+    }
+
+    /// Whether the network is IRC.
+    pub const fn is_irc(&self) -> bool {
+        self.irc
+    }
+
+    /// Whether the daemon wants to know how the stay in a room goes on.
+    pub fn tells(&self, room: &str) -> bool {
+        self.all.get(&room.to_lowercase()).is_some_and(|stay| stay.tells)
     }
 
     /// A room's name as the daemon writes it.
@@ -163,10 +174,47 @@ impl Session {
     }
 
     /// The user sets the topic.
-    pub fn set_topic(&self, room: &str, topic: &str) {
-        if self.account.is_in_room(room) {
-            let line: String = topic.chars().map(|c| if c.is_control() { ' ' } else { c }).collect();
-            self.account.set_topic(room, &line);
+    pub fn set_topic(&mut self, message: &ConversationMessage, out: &mut Vec<Frame>) {
+        let (room, serial) = (message.buddy_name.as_str(), message.serial);
+        if !self.account.is_in_room(room) {
+            return self.not_in_room(serial, out);
+        }
+        let topic: String = message.message.chars().map(|c| if c.is_control() { ' ' } else { c }).collect();
+        match serial {
+            // XEP-0045 §8.1: with an id, by which the answer is known.
+            Some(serial) if self.rooms.echoing => {
+                let stanza = format!(
+                    "<message type='groupchat' id='{}' to='{}'><subject>{}</subject></message>",
+                    Confirmations::id(serial),
+                    text::escape(room),
+                    text::escape(&topic)
+                );
+                self.account.send_raw(&stanza);
+            }
+            _ => self.account.set_topic(room, &topic),
+        }
+        self.answer_later(serial, room, "", Silence::Consent, out);
+    }
+
+    /// The network's answer is awaited where it gives one.
+    fn answer_later(
+        &mut self,
+        serial: Option<u64>,
+        room: &str,
+        who: &str,
+        silence: Silence,
+        out: &mut Vec<Frame>,
+    ) {
+        if self.rooms.irc || self.rooms.echoing {
+            self.await_network(serial, room, who, silence, out);
+        } else {
+            self.accepted(serial, out);
+        }
+    }
+
+    fn not_in_room(&self, serial: Option<u64>, out: &mut Vec<Frame>) {
+        if serial.is_some() {
+            self.refused(serial, ConnectionError::OtherError, "You are not in the room", out);
         }
     }
 
@@ -190,11 +238,32 @@ impl Session {
     }
 
     /// The user invites somebody.
-    pub fn invite(&self, invitation: &Invitation) {
-        let text = invitation.text.as_deref().unwrap_or_default();
-        if is_one_line(&invitation.contact) && (!self.rooms.irc || irc::is_name(&invitation.contact)) {
-            self.account.invite(&invitation.room, &invitation.contact, text);
+    pub fn invite(&mut self, invitation: &Invitation, out: &mut Vec<Frame>) {
+        let Invitation { room, contact, serial, .. } = invitation;
+        let reason = invitation.text.as_deref().unwrap_or_default();
+        if !self.account.is_in_room(room) {
+            return self.not_in_room(*serial, out);
         }
+        if !is_one_line(contact) || (self.rooms.irc && !irc::is_name(contact)) {
+            let text = "This is no name that the network knows";
+            return self.refused(*serial, ConnectionError::InvalidUsername, text, out);
+        }
+        match serial {
+            // XEP-0045 §7.8.2.
+            Some(serial) if self.rooms.echoing => {
+                let stanza = format!(
+                    "<message id='{}' to='{}'><x xmlns='http://jabber.org/protocol/muc#user'><invite to='{}'>\
+                     <reason>{}</reason></invite></x></message>",
+                    Confirmations::id(*serial),
+                    text::escape(room),
+                    text::escape(contact),
+                    text::escape(reason)
+                );
+                self.account.send_raw(&stanza);
+            }
+            _ => self.account.invite(room, contact, reason),
+        }
+        self.answer_later(*serial, room, contact, Silence::Consent, out);
     }
 
     /// Somebody invites the user.
@@ -212,6 +281,7 @@ impl Session {
             contact,
             text: Some(html::printable(text)),
             password: Some(password).filter(|password| !password.is_empty()),
+            serial: None,
         }));
     }
 
@@ -226,19 +296,38 @@ impl Session {
             .collect();
         let role = command.role.and_then(|number| Role::try_from(number).ok());
         let affiliation = command.affiliation.and_then(|number| Affiliation::try_from(number).ok());
-        let raw = if !is_one_line(&command.nickname) || !self.account.is_in_room(&command.room) {
+        let (room, who) = (command.room.as_str(), command.nickname.as_str());
+        if !self.account.is_in_room(room) {
+            return self.not_in_room(serial, out);
+        }
+        let raw = if !is_one_line(who) {
             None
         } else if self.rooms.irc {
-            irc_command(&command.room, &command.nickname, role, affiliation, &reason)
-        } else {
+            irc_command(room, who, role, affiliation, &reason)
+        } else if self.rooms.echoing {
             Some(jabber_command(command, role, affiliation, &reason))
-        };
-        let known = self.rooms.irc || self.rooms.echoing;
-        if known && raw.is_some_and(|raw| self.account.send_raw(&raw)) {
-            self.accepted(serial, out);
         } else {
-            self.refused(serial, ConnectionError::OtherError, "The network has no such command", out);
+            let line = typed_command(who, role, affiliation, &reason);
+            return match line.map(|line| self.account.command(room, &line)) {
+                Some(Ok(())) => self.accepted(serial, out),
+                Some(Err(error)) => {
+                    let text = html::from_network(&error).plain;
+                    self.refused(serial, ConnectionError::OtherError, &text, out);
+                }
+                None => self.no_command(serial, out),
+            };
+        };
+        match raw {
+            Some(raw) if self.account.send_raw(&raw) => {
+                let silence = if self.rooms.irc { Silence::Consent } else { Silence::Failure };
+                self.await_network(serial, room, who, silence, out);
+            }
+            _ => self.no_command(serial, out),
         }
+    }
+
+    fn no_command(&self, serial: Option<u64>, out: &mut Vec<Frame>) {
+        self.refused(serial, ConnectionError::OtherError, "The network has no such command", out);
     }
 
     /// The user wants to know what rooms there are.
@@ -580,6 +669,26 @@ fn irc_command(
     }
 }
 
+/// Roles and affiliations in the words that most plugins take in their rooms.
+fn typed_command(
+    nick: &str,
+    role: Option<Role>,
+    affiliation: Option<Affiliation>,
+    reason: &str,
+) -> Option<String> {
+    // The command line is cut at blanks.
+    if nick.is_empty() || nick.contains(char::is_whitespace) {
+        return None;
+    }
+    match (role, affiliation) {
+        (Some(Role::None), _) => Some(format!("kick {nick} {reason}").trim_end().to_owned()),
+        (None, Some(Affiliation::Outcast)) => Some(format!("ban {nick} {reason}").trim_end().to_owned()),
+        (Some(Role::Moderator), _) | (None, Some(Affiliation::Admin)) => Some(format!("op {nick}")),
+        (None, Some(Affiliation::None)) => Some(format!("deop {nick}")),
+        _ => None,
+    }
+}
+
 /// XEP-0045 §8–9.
 fn jabber_command(
     command: &RoomCommand,
@@ -600,9 +709,9 @@ fn jabber_command(
     };
     let who = if command.nickname.contains('@') { "jid" } else { "nick" };
     format!(
-        "<iq type='set' id='spectrum2-{}' to='{}'><query xmlns='http://jabber.org/protocol/muc#admin'>\
+        "<iq type='set' id='{}' to='{}'><query xmlns='http://jabber.org/protocol/muc#admin'>\
          <item {who}='{}' {value}><reason>{}</reason></item></query></iq>",
-        command.serial,
+        Confirmations::id(command.serial),
         text::escape(&command.room),
         text::escape(&command.nickname),
         text::escape(reason)

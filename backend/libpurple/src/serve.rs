@@ -280,7 +280,7 @@ impl Server {
                 self.with(&room.user_name, |session| session.change_nick(&room));
             }
             Frame::RoomInvite(invitation) => {
-                self.with(&invitation.user_name, |session| session.invite(&invitation));
+                self.with(&invitation.user_name, |session| session.invite(&invitation, out));
             }
             Frame::RoomCommand(command) => {
                 self.with(&command.user_name, |session| session.moderate(&command, out));
@@ -289,7 +289,7 @@ impl Server {
                 self.with(&request.user_name, |session| session.list_rooms(out));
             }
             Frame::RoomSubjectChanged(message) => self.with(&message.user_name, |session| {
-                session.set_topic(&message.buddy_name, &message.message);
+                session.set_topic(&message, out);
             }),
             // BUDDIES was not asked for; the rest is what backends send, or not known.
             _ => {}
@@ -440,6 +440,15 @@ impl Server {
             }
             Event::Invited(account, room, who, text, password) => {
                 self.of(account, |session| session.invited(room, &who, &text, password, out));
+            }
+            Event::Denied(account, names, denial) => {
+                self.of(account, |session| session.network_denied(&names, &denial, out));
+            }
+            Event::Answered(account, number) => {
+                self.of(account, |session| session.network_answered(number, out));
+            }
+            Event::RoomAnswered(account, room, number, denial) => {
+                self.of(account, |session| session.room_answered(&room, number, denial, out));
             }
             Event::RoomList(account, rooms) => {
                 self.of(account, |session| session.rooms_listed(rooms, out));

@@ -10,6 +10,7 @@ use spectrum2_backend_protocol::{
     Buddy, Connected, ConnectionError, ConversationMessage, Disconnected, Frame, Login, Status,
 };
 
+use crate::confirm::Confirmations;
 use crate::contact::Contacts;
 use crate::log;
 use crate::message::Outgoing;
@@ -38,6 +39,7 @@ pub struct Session {
     pub(crate) profiles: Profiles,
     pub(crate) store: Store,
     pub(crate) rooms: Rooms,
+    pub(crate) confirmations: Confirmations,
     /// What the file, the user and this program set; it is set again at each login and so not kept.
     applied: BTreeMap<String, SettingValue>,
     identity: Identity,
@@ -110,6 +112,7 @@ impl Session {
             requests: Requests::new(protocol),
             profiles: Profiles::default(),
             rooms: Rooms::new(id),
+            confirmations: Confirmations::default(),
             applied: BTreeMap::new(),
             identity: Identity { legacy_name: login.legacy_name.clone(), password: login.password.clone() },
             account,
@@ -226,6 +229,7 @@ impl Session {
     fn close(&mut self, out: &mut Vec<Frame>) {
         self.abandon_outgoing(out);
         self.abandon_rooms(out);
+        self.abandon_confirmations(out);
         self.save();
     }
 
@@ -269,14 +273,14 @@ impl Session {
         self.flush_contacts(now, out);
         self.send_lines(now, out);
         self.check_rooms(now, out);
+        self.check_confirmations(now, out);
     }
 
     /// When something will be due.
     pub fn next_deadline(&self) -> Option<Instant> {
-        [self.contacts.deadline(), self.outgoing.deadline(), self.rooms.deadline()]
-            .into_iter()
-            .flatten()
-            .min()
+        let (contacts, lines) = (self.contacts.deadline(), self.outgoing.deadline());
+        let (rooms, answers) = (self.rooms.deadline(), self.confirmations.deadline());
+        [contacts, lines, rooms, answers].into_iter().flatten().min()
     }
 
     /// A frame about a contact, with nothing but the name.

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
-use spectrum2_backend_protocol::{Affiliation, Frame, Role, Room, RoomListRequest, RoomReason};
+use spectrum2_backend_protocol::{Affiliation, Frame, Role, Room, RoomCommand, RoomListRequest, RoomReason};
 use support::{Daemon, Irc, Ngircd, Process, Scratch, Zygote, backend, buddy, message, saved_settings};
 
 const ROMEO: &str = "romeo@example.org";
@@ -499,6 +499,62 @@ fn a_channel_is_joined_spoken_in_and_left() {
         |frame| matches!(frame, Frame::ConvMessage(message) if message.nickname.as_deref() == Some("romeo")),
     );
     assert_eq!(echoes.count(), 0, "what is acknowledged does not come back");
+}
+
+#[test]
+fn what_a_channel_refuses_is_refused() {
+    let Some(stage) = stage("") else { return };
+    let mut tybalt = Irc::connect(stage.irc.port, "tybalt");
+    tybalt.send("JOIN #verona");
+    tybalt.expect(" 366 ");
+    tybalt.send("MODE #verona +m");
+    tybalt.expect(" MODE ");
+    let mut daemon = in_room(&stage);
+    daemon.join(ROMEO, "#verona", "romeo", "");
+    daemon.expect_joined("#verona");
+
+    let refused = daemon.write(ROMEO, "#verona", "one\ntwo");
+    let (_, text) = daemon.expect_result(refused).expect("he has no voice");
+    assert!(text.contains("Cannot send"), "{text}");
+    tybalt.send("MODE #verona +v romeo");
+    daemon.expect_occupant("romeo", |who| who.occupant_affiliation() == Affiliation::Member);
+    let taken = daemon.write(ROMEO, "#verona", "four");
+    assert_eq!(daemon.expect_result(taken), None);
+    assert_eq!(tybalt.expect_message(), "four");
+
+    let command = |serial: u64, who: &str| {
+        Frame::RoomCommand(RoomCommand {
+            user_name: ROMEO.to_owned(),
+            room: "#verona".to_owned(),
+            nickname: who.to_owned(),
+            serial,
+            role: Some(0),
+            affiliation: None,
+            text: None,
+        })
+    };
+    daemon.send(&command(900, "tybalt"));
+    let (_, text) = daemon.expect_result(900).expect("he is no operator");
+    assert!(!text.is_empty());
+    let mut topic = message(ROMEO, "#verona", "Peace");
+    topic.serial = Some(901);
+    tybalt.send("MODE #verona +t");
+    tybalt.expect(" MODE ");
+    daemon.send(&Frame::RoomSubjectChanged(topic.clone()));
+    assert!(daemon.expect_result(901).is_some());
+
+    tybalt.send("MODE #verona +o romeo");
+    daemon.expect_occupant("romeo", |who| who.occupant_role() == Role::Moderator);
+    topic.serial = Some(902);
+    daemon.send(&Frame::RoomSubjectChanged(topic));
+    assert_eq!(daemon.expect_result(902), None);
+    let notices = daemon.seen().iter().filter(|frame| matches!(frame, Frame::ConvMessage(_))).count();
+    assert_eq!(notices, 0, "what is told by a result is not told again");
+    daemon.send(&command(903, "nobody"));
+    assert!(daemon.expect_result(903).is_some());
+    daemon.send(&command(904, "tybalt"));
+    assert_eq!(daemon.expect_result(904), None);
+    tybalt.expect(" KICK ");
 }
 
 #[test]

@@ -5,7 +5,8 @@
 mod support;
 
 use spectrum2_backend_protocol::{
-    Affiliation, ConversationMessage, Frame, Invitation, Role, RoomCommand, RoomReason, Status, VCard,
+    Affiliation, ConversationMessage, Frame, Invitation, Role, RoomCommand, RoomListRequest, RoomReason,
+    Status, VCard,
 };
 use support::{Daemon, Prosody, Scratch, Zygote, buddy, message, saved_settings};
 
@@ -332,8 +333,47 @@ fn a_refused_join_says_why() {
     juliet.expect_joined(ROOM);
     romeo.send(&command(Some(0), None));
     assert_eq!(juliet.expect_left(ROOM).room_reason(), RoomReason::Banned);
+    assert_eq!(romeo.expect_result(77), None);
     juliet.join(JULIET, ROOM, "Juliet", "");
     assert_eq!(juliet.expect_refused(ROOM).0, RoomReason::Banned);
+}
+
+#[test]
+fn what_a_room_refuses_is_refused() {
+    let Some(stage) = plain() else { return };
+    let mut romeo = log_in(&stage, ROMEO, ROMEO_THERE);
+    let mut juliet = log_in(&stage, JULIET, JULIET_THERE);
+    romeo.join(ROMEO, ROOM, "Romeo", "");
+    romeo.expect_joined(ROOM);
+    let serial = romeo.write(ROMEO, ROOM, "Alas");
+    romeo.expect_result(serial);
+    juliet.join(JULIET, ROOM, "Juliet", "");
+    juliet.expect_joined(ROOM);
+
+    juliet.send(&Frame::RoomCommand(RoomCommand {
+        user_name: JULIET.to_owned(),
+        room: ROOM.to_owned(),
+        nickname: "Romeo".to_owned(),
+        serial: 78,
+        role: Some(0),
+        affiliation: None,
+        text: None,
+    }));
+    assert!(juliet.expect_result(78).is_some(), "she may not kick him");
+    let topic = |user: &str, serial: u64| {
+        let mut topic = message(user, ROOM, "Peace & quiet");
+        topic.serial = Some(serial);
+        Frame::RoomSubjectChanged(topic)
+    };
+    juliet.send(&topic(JULIET, 79));
+    assert!(juliet.expect_result(79).is_some(), "nor change the subject");
+    romeo.send(&topic(ROMEO, 80));
+    assert_eq!(romeo.expect_result(80), None);
+    let seen = juliet.expect("ROOM_SUBJECT_CHANGED", |frame| match frame {
+        Frame::RoomSubjectChanged(topic) if !topic.message.is_empty() => Some(topic.message.clone()),
+        _ => None,
+    });
+    assert_eq!(seen, "Peace & quiet");
 }
 
 #[test]
@@ -349,10 +389,28 @@ fn somebody_is_invited_to_a_room() {
         contact: JULIET_THERE.to_owned(),
         text: Some("Come!".to_owned()),
         password: None,
+        serial: None,
     }));
     let invited = juliet.expect("ROOM_INVITE", |frame| match frame {
         Frame::RoomInvite(invitation) => Some(invitation.clone()),
         _ => None,
     });
     assert_eq!((invited.room.as_str(), invited.contact.as_str()), (ROOM, "verona@rooms.example.net/Romeo"));
+}
+
+#[test]
+fn rooms_of_the_network_are_listed() {
+    let Some(stage) = plain() else { return };
+    let mut romeo = log_in(&stage, ROMEO, ROMEO_THERE);
+    romeo.join(ROMEO, "verona@rooms.example.net", "Romeo", "");
+    romeo.expect_joined("verona@rooms.example.net");
+    // The room is open to others when its creator is heard.
+    let serial = romeo.write(ROMEO, ROOM, "Alas");
+    assert_eq!(romeo.expect_result(serial), None);
+    romeo.send(&Frame::ListRooms(RoomListRequest { user_name: ROMEO.to_owned() }));
+    let list = romeo.expect("ROOM_LIST", |frame| match frame {
+        Frame::RoomList(list) => Some(list.rooms.clone()),
+        _ => None,
+    });
+    assert_eq!(list, ["verona@rooms.example.net"]);
 }

@@ -19,7 +19,8 @@ pub mod extension {
     pub const PROBLEM: &str = "problem";
     /// The backend says what became of each join (ROOM_JOINED, ROOM_REFUSED, ROOM_LEFT), takes invitations, commands of
     /// moderators and wishes for another nick, and lists rooms when LIST_ROOMS asks. A room's message of the user is not
-    /// sent back: its RESULT says that the room has it.
+    /// sent back: its RESULT says that the room has it. Subjects and invitations that carry a `serial` are answered by
+    /// a RESULT as well.
     pub const ROOMS: &str = "rooms";
 }
 

@@ -411,6 +411,9 @@ pub struct MessageResult {
     /// The network's own words about the error.
     #[prost(string, optional, tag = "4")]
     pub text: Option<String>,
+    /// Extension [`ROOMS`](crate::extension::ROOMS): the user has no right to it.
+    #[prost(bool, optional, tag = "5")]
+    pub denied: Option<bool>,
 }
 
 /// PROBLEM, extension [`PROBLEM`](crate::extension::PROBLEM): something an administrator must know.
@@ -471,6 +474,9 @@ pub struct Invitation {
     /// Password of the room.
     #[prost(string, optional, tag = "5")]
     pub password: Option<String>,
+    /// To a backend: the number to name in the [`MessageResult`].
+    #[prost(uint64, optional, tag = "6")]
+    pub serial: Option<u64>,
 }
 
 /// ROOM_COMMAND, extension [`ROOMS`](crate::extension::ROOMS): a role or an affiliation for somebody.

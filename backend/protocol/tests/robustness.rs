@@ -133,8 +133,13 @@ fn only_network_trouble_is_worth_another_try() {
 #[test]
 fn a_result_without_error_means_accepted() {
     let mut bytes = Vec::new();
-    let accepted =
-        MessageResult { user_name: "romeo@example.org".into(), serial: 7, error: None, text: None };
+    let accepted = MessageResult {
+        user_name: "romeo@example.org".into(),
+        serial: 7,
+        error: None,
+        text: None,
+        denied: None,
+    };
     Frame::Result(accepted.clone()).encode(&mut bytes);
     assert_eq!(Frame::decode(&bytes[4..]), Ok(Frame::Result(accepted)));
 }

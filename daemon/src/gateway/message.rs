@@ -169,7 +169,13 @@ impl User {
                 .as_deref()
                 .filter(|text| !text.is_empty())
                 .unwrap_or("The network did not take the message");
-            cx.refuse(&kept.head, ErrorType::Cancel, Condition::ServiceUnavailable, text);
+            // XEP-0045 §7.4: who may not speak in a room is told so.
+            let (kind, condition) = if result.denied == Some(true) {
+                (ErrorType::Auth, Condition::Forbidden)
+            } else {
+                (ErrorType::Cancel, Condition::ServiceUnavailable)
+            };
+            cx.refuse(&kept.head, kind, condition, text);
         }
     }
 

@@ -405,13 +405,14 @@ impl Gateway {
                 self.with(&jid, |user, cx| user.unregistered(cx, registrar));
             }
             (
-                Pending::Register(_, registrar, _)
-                | Pending::NameTaken(_, registrar, _)
-                | Pending::Unregister(_, registrar),
+                Pending::Register(jid, registrar, _)
+                | Pending::NameTaken(jid, registrar, _)
+                | Pending::Unregister(jid, registrar),
                 Err(error),
             ) => {
                 error!(%error, "a registration could not be stored");
                 self.cx.not_stored(registrar);
+                self.with(&jid, User::registration_settled);
             }
             (Pending::ListUsers(asker), Ok(Answer::Users(users))) => self.users_listed(asker, users),
             (Pending::ListUsers(asker), Err(error)) => {

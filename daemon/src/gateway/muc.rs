@@ -20,6 +20,8 @@ use super::user::User;
 const JOIN: u64 = 60_000;
 /// A subject that has not come by then is taken for none.
 const SUBJECT: u64 = 3_000;
+/// Joins that wait until the user is registered.
+const EARLY: usize = 20;
 /// People with whom a user may talk through rooms.
 const PRIVATE: usize = 500;
 
@@ -165,7 +167,10 @@ impl User {
         match (stanza.attr("type"), stanza.find("x", ns::MUC)) {
             (None, Some(x)) => self.join_room(cx, node, client, stanza, x),
             (None, None) if is_in => self.change_nick(cx, node, client, stanza),
-            // XEP-0045 §7.2.1: a presence without `<x/>` is no join. Clients of old do it all the same.
+            // COMPAT(Spectrum 2): XEP-0045 §7.2.1 wants `<x/>` in a join; for channels of IRC it does without.
+            (None, None) if node.starts_with('#') && nick_of(stanza).is_some() => {
+                self.join_room(cx, node, client, stanza, &Element::new("x", ns::MUC));
+            }
             (Some("unavailable"), _) if is_in => self.leave_room(cx, node, client, Some(stanza)),
             // XEP-0045 §9: a client that is not there any more.
             (Some("error"), _) if is_in => self.leave_room(cx, node, client, None),
@@ -181,6 +186,18 @@ impl User {
             return;
         }
         let nick = nick.unwrap_or_default();
+        if self.registration.is_none() {
+            if self.rooms.early.len() >= EARLY || !self.register_by_join(cx, &nick) {
+                let text = "Register with the gateway first";
+                cx.refuse(stanza, ErrorType::Auth, Condition::RegistrationRequired, text);
+            } else {
+                self.rooms.early.push(stanza.clone());
+            }
+            return;
+        }
+        if self.online().is_none() && !self.expects_login() && !self.log_in_to_join(cx, client, stanza) {
+            return;
+        }
         if self.rooms.at(node).is_none() {
             let name = self.rooms.legacy_name(node);
             let password = x.child_text("password", ns::MUC).unwrap_or_default().into_owned();
@@ -209,18 +226,62 @@ impl User {
     ) -> Option<(ErrorType, Condition, &'static str)> {
         Some(if cx.capabilities.muc == Some(false) {
             (ErrorType::Cancel, Condition::ServiceUnavailable, "There are no rooms here")
-        } else if self.registration.is_none() {
-            (ErrorType::Auth, Condition::RegistrationRequired, "Register with the gateway first")
         } else if nick.is_none_or(str::is_empty) {
             // XEP-0045 §7.2.1.
             (ErrorType::Modify, Condition::JidMalformed, "Say under which nick you want to join")
-        } else if self.online().is_none() && !self.expects_login() {
-            (ErrorType::Wait, Condition::RecipientUnavailable, "You are not logged in to the network")
         } else if self.rooms.at(node).is_none() && self.rooms.len() >= ROOMS {
             (ErrorType::Wait, Condition::ResourceConstraint, "You are in as many rooms as the gateway allows")
         } else {
             return None;
         })
+    }
+
+    /// A client joins before it showed itself to the gateway: for its sake the user is logged in. `false`: that cannot be,
+    /// and the client was told why.
+    fn log_in_to_join(&mut self, cx: &mut Context, client: &str, stanza: &Element) -> bool {
+        if let Some(resource) = self.resources.get_mut(client) {
+            // It is there, and the login was refused: who joins wants it tried again.
+            resource.stale = false;
+            self.log_in(cx);
+        } else {
+            self.available(cx, client, stanza);
+            if let Some(resource) = self.resources.get_mut(client) {
+                resource.guest = true;
+            }
+        }
+        if self.online().is_some() || self.expects_login() {
+            return true;
+        }
+        let text = match self.state_reason() {
+            "" => "You are not logged in to the network",
+            reason => reason,
+        };
+        cx.refuse(stanza, ErrorType::Wait, Condition::RecipientUnavailable, text);
+        self.part_guest(cx, client);
+        false
+    }
+
+    /// Lets go of a client that was there for a room only, and is in none any more.
+    fn part_guest(&mut self, cx: &mut Context, client: &str) {
+        let guest = self.resources.get(client).is_some_and(|resource| resource.guest);
+        if guest && !self.rooms.iter_mut().any(|room| room.clients.contains_key(client)) {
+            self.unavailable(cx, Some(client));
+        }
+    }
+
+    /// The user has been registered, or cannot be: joins that waited for it go on.
+    pub fn registration_settled(&mut self, cx: &mut Context) {
+        for stanza in std::mem::take(&mut self.rooms.early) {
+            let from = stanza.attr("from").and_then(|from| from.parse::<Jid>().ok());
+            let to = stanza.attr("to").and_then(|to| to.parse::<Jid>().ok());
+            let (Some(from), Some(node)) = (from, to.as_ref().and_then(Jid::node)) else { continue };
+            if self.registration.is_some() {
+                self.room_presence(cx, node.as_str(), &from, &stanza);
+            } else {
+                let text = "Register with the gateway first";
+                cx.refuse(&stanza, ErrorType::Auth, Condition::RegistrationRequired, text);
+            }
+        }
     }
 
     /// Asks the network, if the user is logged in.
@@ -282,6 +343,7 @@ impl User {
         if room.clients.is_empty() && !(stays && room.is_entered()) {
             self.forget_room(cx, node);
         }
+        self.part_guest(cx, client);
     }
 
     /// Leaves a room on the network.
@@ -340,6 +402,7 @@ impl User {
         }
         self.rooms.list = Vec::new();
         self.rooms.listed = None;
+        self.resources.retain(|_, resource| !resource.guest);
     }
 
     /// The XMPP link is back: what happened meanwhile in the rooms is shown.
@@ -424,10 +487,19 @@ impl User {
         let subject = stanza.find_same("subject");
         if let (Some(subject), None, None) = (subject, stanza.find_same("body"), stanza.find_same("thread")) {
             // XEP-0045 §8.1.
-            if let Some(link) = self.online() {
-                let message = conversation(&self.jid, name, subject.content().into_owned());
-                cx.frame(link, Frame::RoomSubjectChanged(message));
+            let Some(link) = self.online() else {
+                let text = "You are not logged in to the network";
+                cx.refuse(stanza, ErrorType::Wait, Condition::RecipientUnavailable, text);
+                return;
+            };
+            let mut message = conversation(&self.jid, name, subject.content().into_owned());
+            if self.has_room_extension(cx) {
+                message.serial = self.await_result(cx, stanza);
+                if message.serial.is_none() {
+                    return;
+                }
             }
+            cx.frame(link, Frame::RoomSubjectChanged(message));
             return;
         }
         // Without a body there is nothing that networks know: chat states, markers.
@@ -488,7 +560,7 @@ impl User {
             let guest = invite.attr("to").and_then(|to| to.parse::<Jid>().ok());
             let reason = invite.child_text("reason", ns::MUC_USER).map(std::borrow::Cow::into_owned);
             let text = match guest.filter(|guest| guest.domain() == cx.jid.domain()) {
-                Some(guest) if self.send_invitation(cx, node, &guest, reason) => continue,
+                Some(guest) if self.send_invitation(cx, node, &guest, reason, stanza) => continue,
                 Some(_) => "The network takes no invitations",
                 None => "Only people of the network behind this gateway can be invited",
             };
@@ -506,14 +578,23 @@ impl User {
         let Some(node) = room.node().filter(|_| room.domain() == cx.jid.domain()) else { return false };
         let is_in = self.rooms.at(node.as_str()).is_some_and(Room::is_entered);
         let reason = x.attr("reason").map(str::to_owned);
-        is_in && self.send_invitation(cx, node.as_str(), &guest, reason)
+        is_in && self.send_invitation(cx, node.as_str(), &guest, reason, stanza)
     }
 
-    fn send_invitation(&self, cx: &mut Context, node: &str, guest: &Jid, text: Option<String>) -> bool {
+    /// `false`: the network takes none. Else `stanza` is refused if the network does not like this one.
+    fn send_invitation(
+        &mut self,
+        cx: &mut Context,
+        node: &str,
+        guest: &Jid,
+        text: Option<String>,
+        stanza: &Element,
+    ) -> bool {
         let (Some(link), Some(guest_node)) = (self.online(), guest.node()) else { return false };
         if !self.has_room_extension(cx) {
             return false;
         }
+        let Some(serial) = self.await_result(cx, stanza) else { return true };
         // An occupant of another room, or a contact.
         let nick = guest.resource().map(|nick| nick.to_string());
         let contact = match self.rooms.at(guest_node.as_str()).zip(nick) {
@@ -526,6 +607,7 @@ impl User {
             contact,
             text,
             password: None,
+            serial: Some(serial),
         };
         cx.frame(link, Frame::RoomInvite(frame));
         true

@@ -26,6 +26,8 @@ pub struct Resource {
     pub photo: Option<String>,
     /// Not heard of since the XMPP link came back.
     pub stale: bool,
+    /// Joined a room, and told the gateway itself nothing: it is there as long as it is in a room.
+    pub guest: bool,
 }
 
 impl Resource {
@@ -50,6 +52,7 @@ impl Resource {
                 _ => None,
             },
             stale: false,
+            guest: false,
         }
     }
 

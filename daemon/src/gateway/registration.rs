@@ -175,15 +175,17 @@ impl User {
 
     /// Storage knows whether another user has the name.
     pub fn name_checked(
-        &self,
+        &mut self,
         cx: &mut Context,
         registrar: Registrar,
         registration: Registration,
         taken: bool,
     ) {
         let text = "Somebody else registered this name";
+        if !taken {
+            return self.save_registration(cx, registrar, registration);
+        }
         match registrar {
-            registrar if !taken => self.save_registration(cx, registrar, registration),
             Registrar::Himself(iq) => cx.refuse(&iq, ErrorType::Cancel, Condition::Conflict, text),
             Registrar::Nobody => {
                 cx.tell(&self.jid, "Somebody else registered your name here; register under another one.");
@@ -192,6 +194,7 @@ impl User {
                 cx.answer(asker, Err(Refusal::InvalidArguments(text.to_owned())));
             }
         }
+        self.registration_settled(cx);
     }
 
     fn save_registration(&self, cx: &mut Context, registrar: Registrar, registration: Registration) {
@@ -213,6 +216,7 @@ impl User {
                 if self.wanted(cx) {
                     self.log_in(cx);
                 }
+                self.registration_settled(cx);
             }
             Some(before) => {
                 let now = self.registration.as_ref();
@@ -252,13 +256,25 @@ impl User {
 
     /// The first available presence of a stranger registers him, where the admin wants that.
     pub fn auto_register(&self, cx: &mut Context) {
-        if !cx.config.registration.auto_register || !cx.registration_open(&self.jid) {
-            return;
+        if let Some(node) = self.jid.node() {
+            self.register_as(cx, node.as_str());
         }
-        let Some(node) = self.jid.node() else { return };
-        let legacy_name = cx.masked(node.as_str());
+    }
+
+    /// The same for who joins a room first, under the nick that he wants there (Spectrum 2 does so); `false` if he cannot
+    /// be registered. Else [`Self::registration_settled`] tells how it went.
+    pub fn register_by_join(&self, cx: &mut Context, nick: &str) -> bool {
+        // It may be under way already.
+        cx.is_pending(&self.jid) || self.register_as(cx, nick)
+    }
+
+    fn register_as(&self, cx: &mut Context, name: &str) -> bool {
+        if !cx.config.registration.auto_register || !cx.registration_open(&self.jid) {
+            return false;
+        }
+        let legacy_name = cx.masked(name);
         if cx.allowed_usernames.as_ref().is_some_and(|allowed| !allowed.is_match(&legacy_name)) {
-            return;
+            return false;
         }
         let registration = Registration {
             id: 0,
@@ -269,6 +285,7 @@ impl User {
             vip: false,
         };
         self.check_name(cx, Registrar::Nobody, registration);
+        true
     }
 
     /// XEP-0077 §3.2.

@@ -479,6 +479,8 @@ pub struct Rooms {
     pub listed: Option<Time>,
     /// Who waits for the list.
     pub asking: Vec<Element>,
+    /// Joins that wait until the user is registered.
+    pub early: Vec<Element>,
     /// Nicks with whom the user talks through a room: folded nick → room's node.
     pub private: HashMap<String, String>,
 }

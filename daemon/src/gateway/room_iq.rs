@@ -23,11 +23,11 @@ const PAGE: usize = 500;
 /// Commands of moderators that may be under way.
 const COMMANDS: usize = 50;
 
-/// A moderator's command whose result is awaited.
+/// A moderator's command, a subject or an invitation whose result is awaited.
 #[derive(Clone, Debug, PartialEq, serde::Serialize, serde::Deserialize)]
 pub struct Awaited {
     serial: u64,
-    iq: Element,
+    stanza: Element,
 }
 
 /// Whether a request may be about a room, so that its answer depends on who asks.
@@ -193,25 +193,32 @@ impl User {
         let frame = self.room_command(cx, iq, query, node);
         let (link, extension) = (self.online(), self.has_room_extension(cx));
         match (frame, link) {
-            (Some(_), Some(_)) if !extension || self.commands.len() >= COMMANDS => {
+            (Some(_), Some(_)) if !extension => {
                 let text = "The network does not let you do that from here";
                 cx.refuse(iq, ErrorType::Cancel, Condition::NotAllowed, text);
             }
             (Some(frame), Some(link)) => {
-                self.commands.push(Awaited { serial: frame.serial, iq: iq.clone() });
-                cx.frame(link, Frame::RoomCommand(frame));
+                if let Some(serial) = self.await_result(cx, iq) {
+                    cx.frame(link, Frame::RoomCommand(RoomCommand { serial, ..frame }));
+                }
             }
             _ => cx.refuse(iq, ErrorType::Modify, Condition::BadRequest, ""),
         }
     }
 
-    fn room_command(
-        &mut self,
-        cx: &Context,
-        iq: &Element,
-        query: &Element,
-        node: &str,
-    ) -> Option<RoomCommand> {
+    /// The number under which the network's answer to a stanza will come; the stanza is refused if too many wait.
+    pub fn await_result(&mut self, cx: &mut Context, stanza: &Element) -> Option<u64> {
+        if self.commands.len() >= COMMANDS {
+            let text = "Too many things are being asked of the network already";
+            cx.refuse(stanza, ErrorType::Wait, Condition::ResourceConstraint, text);
+            return None;
+        }
+        self.last_serial += 1;
+        self.commands.push(Awaited { serial: self.last_serial, stanza: stanza.clone() });
+        Some(self.last_serial)
+    }
+
+    fn room_command(&self, cx: &Context, iq: &Element, query: &Element, node: &str) -> Option<RoomCommand> {
         let item = query.find("item", ns::MUC_ADMIN)?;
         let role = item.attr("role").and_then(role_of);
         let affiliation = item.attr("affiliation").and_then(affiliation_of);
@@ -225,24 +232,22 @@ impl User {
             },
             _ => return None,
         };
-        let frame = RoomCommand {
+        Some(RoomCommand {
             user_name: self.jid.to_string(),
             room: room.name.clone(),
             nickname,
-            serial: self.last_serial + 1,
+            serial: 0,
             role: role.map(i32::from),
             affiliation: affiliation.map(i32::from),
             text: item.child_text("reason", ns::MUC_ADMIN).map(std::borrow::Cow::into_owned),
-        };
-        self.last_serial += 1;
-        Some(frame)
+        })
     }
 
-    /// There is nobody any more who could carry out what moderators asked for.
+    /// There is nobody any more who could carry out what was asked of the network.
     pub fn forget_commands(&mut self, cx: &mut Context) {
-        for Awaited { iq, .. } in std::mem::take(&mut self.commands) {
+        for Awaited { stanza, .. } in std::mem::take(&mut self.commands) {
             cx.refuse(
-                &iq,
+                &stanza,
                 ErrorType::Wait,
                 Condition::RecipientUnavailable,
                 "The connection to the network broke",
@@ -250,17 +255,22 @@ impl User {
         }
     }
 
-    /// The network has carried out a moderator's command, or has not; `false` if the result is of something else.
+    /// The network has done what was asked of it, or has not; `false` if the result is of something else.
     pub fn command_result(&mut self, cx: &mut Context, result: &MessageResult) -> bool {
         let Some(place) = self.commands.iter().position(|awaited| awaited.serial == result.serial) else {
             return false;
         };
-        let Awaited { iq, .. } = self.commands.remove(place);
-        if result.error.is_none() {
-            cx.send(iq_result(&iq));
-        } else {
-            let text = result.text.as_deref().unwrap_or_default();
-            cx.refuse(&iq, ErrorType::Cancel, Condition::NotAllowed, text);
+        let Awaited { stanza, .. } = self.commands.remove(place);
+        let text = result.text.as_deref().unwrap_or_default();
+        match result.error {
+            // A subject that was set comes from the room (XEP-0045 §8.1), an invitation is answered by the guest.
+            None if stanza.name() != "iq" => {}
+            None => cx.send(iq_result(&stanza)),
+            // XEP-0045 §8–10.
+            Some(_) if result.denied == Some(true) => {
+                cx.refuse(&stanza, ErrorType::Auth, Condition::Forbidden, text);
+            }
+            Some(_) => cx.refuse(&stanza, ErrorType::Cancel, Condition::NotAllowed, text),
         }
         true
     }

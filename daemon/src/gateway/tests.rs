@@ -24,6 +24,7 @@ mod link;
 mod messages;
 mod presence;
 mod registration;
+mod room_first;
 mod rooms;
 mod roster;
 

@@ -238,7 +238,10 @@ impl User {
             Some(name) => self.resources.remove(name).map(|_| name.to_owned()).into_iter().collect(),
             // From the bare JID, the answer to a probe: nobody is there. Not yet, if his server has just come back.
             None if self.resources.values().any(|resource| resource.stale) => return,
-            None => std::mem::take(&mut self.resources).into_keys().collect(),
+            // Who is there for a room only is not known to the server as one who is there for us.
+            None => {
+                self.resources.extract_if(.., |_, resource| !resource.guest).map(|(name, _)| name).collect()
+            }
         };
         for name in &gone {
             self.leave_rooms(cx, name);

@@ -10,7 +10,7 @@ use spectrum2_backend_protocol::{Affiliation, Role, RoomReason};
 use sys::{gboolean, time_t};
 
 use super::account::{self, Account, SettingValue};
-use super::event::{Departure, Event, Leaver, Message, MessageKind, Participant, Typing, push};
+use super::event::{Departure, Event, IdPrefix, Leaver, Message, MessageKind, Participant, Typing, push};
 use super::{AccountId, copy, dialog, ear, guard, list, room, take};
 
 /// The account of a connection.
@@ -477,6 +477,8 @@ unsafe fn delivery_failure(account: AccountId, stanza: *mut sys::xmlnode) {
     unsafe {
         if copy((*stanza).name) != "message"
             || copy(sys::xmlnode_get_attrib(stanza, c"type".as_ptr())) != "error"
+            // Of a stanza that waits for its answer.
+            || IdPrefix::strip(&copy(sys::xmlnode_get_attrib(stanza, c"id".as_ptr()))).is_some()
         {
             return;
         }

@@ -11,7 +11,7 @@ use spectrum2_backend_protocol::{Affiliation, Role, RoomReason};
 
 use super::account::AccountId;
 use super::callback::participant;
-use super::event::{Departure, Event, push};
+use super::event::{Denial, Departure, Event, IdPrefix, push};
 use super::{c_text, copy, take};
 
 /// What a stanza says of an occupant who is in a room.
@@ -104,10 +104,17 @@ pub(super) fn irc_line(account: AccountId, connected: bool, line: &str) {
             } else if let Some(reason) = nick_refusal(numeric).filter(|_| connected) {
                 TOLD.set(true);
                 push(Event::NickRefused(account, reason, last()));
-            } else if matches!(numeric, "404" | "441" | "442" | "482") {
-                TOLD.set(true);
-                let html = super::text::escape(&format!("{}: {}", param(1), last()));
-                push(Event::Notice(Some(account), html));
+            } else if numeric == "PONG" {
+                IdPrefix::strip(&last())
+                    .into_iter()
+                    .for_each(|number| push(Event::Answered(account, number)));
+            } else if let Some(no_right) = denial(numeric) {
+                let told = numeric == "401";
+                TOLD.set(!told);
+                let names = line.params.iter().skip(1).take(line.params.len().saturating_sub(2));
+                let names = names.map(|name| (*name).to_owned()).collect();
+                let denial = Denial { no_right, told, text: last() };
+                push(Event::Denied(account, names, denial));
             }
         }
     }
@@ -129,6 +136,15 @@ fn refusal(numeric: &str) -> Option<RoomReason> {
         "475" => RoomReason::Password,
         _ => return None,
     })
+}
+
+/// RFC 2812 §5.2: errors of PRIVMSG, TOPIC, MODE, KICK and INVITE in channels; whether it is a right that is missing.
+fn denial(numeric: &str) -> Option<bool> {
+    match numeric {
+        "404" | "482" | "485" => Some(true),
+        "401" | "441" | "442" | "443" | "472" | "478" => Some(false),
+        _ => None,
+    }
 }
 
 /// RFC 2812 §5.2: errors of NICK.
@@ -181,6 +197,7 @@ pub(super) unsafe fn stanza(
     begin();
     // SAFETY: the caller's promise.
     unsafe {
+        answer(account, stanza);
         if copy((*stanza).name) == "message" {
             let invite = child(stanza, "x", MUC_USER).and_then(|x| child(x, "invite", ""));
             INVITER.set(invite.map(|invite| attribute(invite, c"from")).unwrap_or_default());
@@ -225,6 +242,31 @@ pub(super) unsafe fn stanza(
             // libpurple tells of a change only if its own flags differ.
             tell_change(account, purple_account, room, nick);
         }
+    }
+}
+
+/// Tells of what answers a stanza of ours: a result, an error, or the subject that comes back.
+///
+/// # Safety
+/// `stanza` lives.
+unsafe fn answer(account: AccountId, stanza: *mut sys::xmlnode) {
+    // SAFETY: the caller's promise.
+    unsafe {
+        let Some(number) = IdPrefix::strip(&attribute(stanza, c"id")) else { return };
+        let from = attribute(stanza, c"from");
+        let room = from.split('/').next().unwrap_or_default().to_owned();
+        let kind = attribute(stanza, c"type");
+        let denial = match kind.as_str() {
+            // Occupants could pretend.
+            "error" | "result" if room != from => return,
+            "error" => child(stanza, "error", "").map(|error| {
+                let (reason, text) = refusal_of(error);
+                Denial { no_right: reason == RoomReason::Banned, told: false, text }
+            }),
+            "result" | "groupchat" => None,
+            _ => return,
+        };
+        push(Event::RoomAnswered(account, room, number, denial));
     }
 }
 

@@ -57,10 +57,41 @@ pub enum Event {
     RoomVacated(AccountId, String, String),
     /// Somebody invites the user: room, who, text, password.
     Invited(AccountId, String, String, String, String),
+    /// The network refuses something that concerns these names, of channels and people.
+    Denied(AccountId, Vec<String>, Denial),
+    /// The network has dealt with all that was sent before the PING with this number.
+    Answered(AccountId, u64),
+    /// A room has answered the stanza with this number.
+    RoomAnswered(AccountId, String, u64, Option<Denial>),
     /// The network's rooms: name and name to show.
     RoomList(AccountId, Vec<(String, String)>),
     /// The topic and who set it.
     Topic(AccountId, String, String, String),
+}
+
+/// That the network refuses something.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Denial {
+    /// The user has no right to it.
+    pub no_right: bool,
+    /// The plugin tells it as well.
+    pub told: bool,
+    /// The network's words.
+    pub text: String,
+}
+
+/// What stanzas of ours have for ids, and PINGs for parameters: this and a number.
+#[derive(Debug)]
+pub struct IdPrefix;
+
+impl IdPrefix {
+    /// The prefix.
+    pub const TEXT: &str = "spectrum2-";
+
+    /// The number after the prefix.
+    pub fn strip(id: &str) -> Option<u64> {
+        id.strip_prefix(Self::TEXT)?.parse().ok()
+    }
 }
 
 /// A message or notice in a conversation.

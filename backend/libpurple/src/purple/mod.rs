@@ -35,7 +35,8 @@ pub use accounts_file::read_accounts_file;
 pub use contact::{Contact, Primitive};
 pub use dialog::{Answer, DialogId};
 pub use event::{
-    Departure, Dialog, Event, Leaver, Message, MessageKind, Participant, Typing, next_event, on_event,
+    Denial, Departure, Dialog, Event, IdPrefix, Leaver, Message, MessageKind, Participant, Typing,
+    next_event, on_event,
 };
 pub use protocol::{OptionKind, Protocol, ProtocolOption, protocols};
 pub use resolver::{

@@ -117,6 +117,31 @@ impl Account {
         true
     }
 
+    /// Gives a command as users of libpurple's own programs type them, without the slash.
+    ///
+    /// # Errors
+    /// Why it was not carried out.
+    pub fn command(&self, room: &str, line: &str) -> Result<(), String> {
+        use sys::_PurpleCmdStatus as status;
+        let Some(conversation) = self.conversation(ROOM, room, false) else {
+            return Err("You are not in the room".to_owned());
+        };
+        let (plain, markup) = (c_text(line), c_text(&super::text::escape(line)));
+        let mut error = ptr::null_mut();
+        // SAFETY: the conversation was just found; the texts are ours; an error is a new text or none.
+        let (done, text) = unsafe {
+            let done =
+                sys::purple_cmd_do_command(conversation, plain.as_ptr(), markup.as_ptr(), &raw mut error);
+            (done, take(error))
+        };
+        match done {
+            status::PURPLE_CMD_STATUS_OK => Ok(()),
+            status::PURPLE_CMD_STATUS_FAILED if !text.is_empty() => Err(text),
+            status::PURPLE_CMD_STATUS_FAILED => Err("The network refused the command".to_owned()),
+            _ => Err("The network has no such command".to_owned()),
+        }
+    }
+
     /// Asks for the network's rooms, which come as [`Event::RoomList`]. False: it has no list.
     pub fn list_rooms(&self) -> bool {
         let lists = self.protocol().info().is_some_and(|info| info.roomlist_get_list.is_some());

@@ -381,7 +381,7 @@ impl Ngircd {
             "ngircd.conf",
             &format!(
                 "[Global]\nName = irc.example.net\nInfo = Verona\nListen = 127.0.0.1\nPorts = {port}\nMotdPhrase = Welcome\n{password}\
-                 [Limits]\nMaxConnectionsIP = 0\nMaxNickLength = 30\n[Options]\nDNS = no\nIdent = no\nPAM = no\n"
+                 [Limits]\nMaxConnectionsIP = 0\nMaxPenaltyTime = 0\nMaxNickLength = 30\n[Options]\nDNS = no\nIdent = no\nPAM = no\n"
             ),
         );
         let child = Command::new(program)
@@ -493,7 +493,7 @@ impl Prosody {
                  modules_enabled = {{ \"roster\"; \"saslauth\"; \"disco\"; \"vcard_legacy\"; \"pep\"; \"ping\"; {module} }}\n\
                  modules_disabled = {{ \"s2s\" }}\nauthentication = \"internal_plain\"\nc2s_require_encryption = false\n\
                  allow_unencrypted_plain_auth = true\n{certificate}VirtualHost \"example.net\"\n\
-                 Component \"rooms.example.net\" \"muc\"\n"
+                 Component \"rooms.example.net\" \"muc\"\n    muc_room_default_public = true\n"
             ),
         );
         let child = Command::new(program)

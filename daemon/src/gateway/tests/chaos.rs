@@ -745,7 +745,10 @@ impl Storm {
         let Some(link) = self.nth(nth, |process| !process.messages.is_empty()) else { return };
         let Some((user_name, _, serial)) = self.processes[&link].messages.front().cloned() else { return };
         let text = error.map(|_| "No such nick".to_owned());
-        self.backend_says(link, Frame::Result(MessageResult { user_name, serial, error, text }));
+        self.backend_says(
+            link,
+            Frame::Result(MessageResult { user_name, serial, error, text, denied: None }),
+        );
     }
 
     /// What a backend says of a user and somebody on the network.

@@ -14,6 +14,7 @@ fn result(serial: u64, error: Option<(i32, &str)>) -> Frame {
         serial,
         error: error.map(|(number, _)| number),
         text: error.map(|(_, text)| text.into()),
+        denied: None,
     })
 }
 

@@ -4,16 +4,16 @@ use spectrum2_backend_protocol::{Invitation, Participant, Room, RoomEnd, RoomLis
 
 use super::*;
 
-const ROOM: &str = "#verona@irc.example.org";
+pub(super) const ROOM: &str = "#verona@irc.example.org";
 
-fn join(stage: &mut Stage, client: &str, nick: &str, inside: &str) {
+pub(super) fn join(stage: &mut Stage, client: &str, nick: &str, inside: &str) {
     stage.says(&format!(
         "<presence from='romeo@example.org/{client}' to='{ROOM}/{nick}'><x xmlns='{}'>{inside}</x></presence>",
         ns::MUC
     ));
 }
 
-fn occupant(nick: &str, flag: i32) -> Frame {
+pub(super) fn occupant(nick: &str, flag: i32) -> Frame {
     Frame::ParticipantChanged(Participant {
         user_name: "romeo@example.org".into(),
         room: "#verona".into(),
@@ -23,7 +23,7 @@ fn occupant(nick: &str, flag: i32) -> Frame {
     })
 }
 
-fn gone(nick: &str, reason: RoomReason, actor: &str, text: &str) -> Frame {
+pub(super) fn gone(nick: &str, reason: RoomReason, actor: &str, text: &str) -> Frame {
     Frame::ParticipantChanged(Participant {
         user_name: "romeo@example.org".into(),
         room: "#verona".into(),
@@ -36,11 +36,11 @@ fn gone(nick: &str, reason: RoomReason, actor: &str, text: &str) -> Frame {
     })
 }
 
-fn joined(nick: &str) -> Frame {
+pub(super) fn joined(nick: &str) -> Frame {
     Frame::RoomJoined(room(nick))
 }
 
-fn room(nick: &str) -> Room {
+pub(super) fn room(nick: &str) -> Room {
     Room {
         user_name: "romeo@example.org".into(),
         nickname: nick.into(),
@@ -49,7 +49,7 @@ fn room(nick: &str) -> Room {
     }
 }
 
-fn end(reason: RoomReason, text: &str, actor: &str) -> RoomEnd {
+pub(super) fn end(reason: RoomReason, text: &str, actor: &str) -> RoomEnd {
     RoomEnd {
         user_name: "romeo@example.org".into(),
         room: "#verona".into(),
@@ -59,11 +59,11 @@ fn end(reason: RoomReason, text: &str, actor: &str) -> RoomEnd {
     }
 }
 
-fn subject(text: &str, who: &str) -> Frame {
+pub(super) fn subject(text: &str, who: &str) -> Frame {
     Frame::RoomSubjectChanged(said(who, text, ""))
 }
 
-fn said(who: &str, text: &str, stamp: &str) -> ConversationMessage {
+pub(super) fn said(who: &str, text: &str, stamp: &str) -> ConversationMessage {
     ConversationMessage {
         user_name: "romeo@example.org".into(),
         buddy_name: "#verona".into(),
@@ -75,7 +75,7 @@ fn said(who: &str, text: &str, stamp: &str) -> ConversationMessage {
 }
 
 /// Romeo is in the room with Tybalt, who is a moderator. Nothing of it is left on the stage.
-fn in_the_room(stage: &mut Stage) -> Link {
+pub(super) fn in_the_room(stage: &mut Stage) -> Link {
     let link = stage.romeo_online();
     join(stage, "orchard", "Romeo", "");
     stage.network(link, subject("The streets of Verona", "tybalt"));
@@ -87,17 +87,17 @@ fn in_the_room(stage: &mut Stage) -> Link {
     link
 }
 
-fn codes(stanza: &Element) -> Vec<u16> {
+pub(super) fn codes(stanza: &Element) -> Vec<u16> {
     let x = stanza.find("x", ns::MUC_USER).expect("the extension of occupants");
     x.elements().filter(|c| c.name() == "status").map(|c| c.attr("code").unwrap().parse().unwrap()).collect()
 }
 
-fn item(stanza: &Element) -> &Element {
+pub(super) fn item(stanza: &Element) -> &Element {
     let x = stanza.find("x", ns::MUC_USER).expect("the extension of occupants");
     x.find("item", ns::MUC_USER).expect("an item")
 }
 
-fn nick(stanza: &Element) -> &str {
+pub(super) fn nick(stanza: &Element) -> &str {
     stanza.attr("from").and_then(|from| from.split_once('/')).map_or("", |(_, nick)| nick)
 }
 
@@ -262,6 +262,7 @@ fn a_message_comes_back_with_its_id_when_the_room_has_it() {
             serial,
             error: None,
             text: None,
+            denied: None,
         }),
     );
     assert_eq!(stage.stanzas.len(), 2);
@@ -279,6 +280,7 @@ fn a_message_comes_back_with_its_id_when_the_room_has_it() {
         serial,
         error: Some(16),
         text: Some("Cannot send to channel".into()),
+        denied: Some(true),
     };
     stage.network(link, Frame::Result(result));
     let refused = stage.only_stanza();
@@ -287,6 +289,7 @@ fn a_message_comes_back_with_its_id_when_the_room_has_it() {
         (Some("error"), Some("m2"), Some(ROOM))
     );
     assert!(refused.to_xml().contains("Cannot send to channel"));
+    assert_eq!(condition(&refused), Some("forbidden"));
 }
 
 #[test]
@@ -609,6 +612,7 @@ fn invitations_go_both_ways() {
         contact: "friar".into(),
         text: Some("Come!".into()),
         password: None,
+        serial: None,
     };
     stage.network(link, Frame::RoomInvite(invitation));
     let invited = stage.only_stanza();
@@ -660,6 +664,7 @@ fn moderators_act_and_learn_what_came_of_it() {
                 serial: command.serial,
                 error,
                 text,
+                denied: None,
             }),
         );
         assert_eq!(stage.only_stanza().attr("type"), Some(kind));
