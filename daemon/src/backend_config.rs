@@ -9,7 +9,7 @@ use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::process;
 
-use spectrum2_config::{Kind, OPTIONS, Place};
+use spectrum2_config::{Config, Kind, OPTIONS, Place};
 
 /// Words in the names of unknown options that may hold a secret, such as a misspelt `pasword`.
 const SUSPICIOUS: [&str; 5] = ["pass", "pasw", "secret", "key", "token"];
@@ -26,10 +26,11 @@ pub struct Error {
 }
 
 /// Writes the copy, readable for the group that its directory gives it. Readers see the old copy or the whole new one.
+/// Gives whether there was an old one which said something else to backends.
 ///
 /// # Errors
 /// The file cannot be read, or the copy cannot be written.
-pub fn write(config: &Path, output: &Path) -> Result<(), Error> {
+pub fn write(config: &Path, output: &Path) -> Result<bool, Error> {
     let text = fs::read(config).map_err(|cause| Error {
         what: "The transport file",
         verb: "read",
@@ -37,12 +38,25 @@ pub fn write(config: &Path, output: &Path) -> Result<(), Error> {
         cause,
     })?;
     let copy = without_secrets(&String::from_utf8_lossy(&text));
+    let before = fs::read_to_string(output).ok();
     replace(output, &copy).map_err(|cause| Error {
         what: "The copy for backends",
         verb: "written",
         path: output.to_owned(),
         cause,
-    })
+    })?;
+    Ok(before.is_some_and(|before| differ_for_backends(&before, &copy)))
+}
+
+/// Whether a backend that has read one of these copies should read the other.
+fn differ_for_backends(one: &str, other: &str) -> bool {
+    let (one, other) = (Config::outline(one, Path::new("")), Config::outline(other, Path::new("")));
+    let unknown = |config: &Config| -> Vec<_> {
+        config.unknown.iter().map(|entry| (entry.name.clone(), entry.value.clone())).collect()
+    };
+    one.purple != other.purple
+        || unknown(&one) != unknown(&other)
+        || one.changes(&other).any(|option| option.places.contains(&Place::Backend))
 }
 
 fn replace(output: &Path, text: &str) -> io::Result<()> {
@@ -106,6 +120,20 @@ pub(crate) fn is_for_backends(section: &str, key: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_backends_do_not_read_is_no_news_to_them() {
+        let differ = |one: &str, other: &str| {
+            let of = |text: &str| format!("[service]\njid=irc.example.org\n{text}");
+            differ_for_backends(&of(one), &of(other))
+        };
+        assert!(!differ("", "users_per_backend=1\n"));
+        assert!(!differ("[registration]\nlanguage=en\n", "[registration]\nlanguage=de\n"));
+        assert!(differ("verify_certs=1\n", "verify_certs=0\n"));
+        assert!(differ("[purple]\nport=6667\n", "[purple]\nport=6668\n"));
+        assert!(differ("", "[telegram]\nserver=example.net\n"));
+        assert!(differ("protocol=prpl-irc\n", "protocol=prpl-jabber\n"));
+    }
 
     #[test]
     fn only_what_backends_need_is_left_and_lines_keep_their_place() {

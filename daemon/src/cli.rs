@@ -30,6 +30,8 @@ pub enum Command {
         config: PathBuf,
         /// The copy.
         output: PathBuf,
+        /// Unit of systemd to restart if the copy there said something else to backends.
+        restart: Option<String>,
     },
     /// Print all options of a transport file.
     HelpOptions,
@@ -90,6 +92,9 @@ enum Words {
         /// The copy
         #[arg(long, value_name = "FILE")]
         output: PathBuf,
+        /// Restart this unit, if it runs, when the copy there said something else to backends
+        #[arg(long, value_name = "UNIT")]
+        restart: Option<String>,
         /// Print this help
         #[arg(short, long, action = ArgAction::Help)]
         help: Option<bool>,
@@ -144,8 +149,8 @@ pub fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Command, c
         Some(Words::Check { files, .. }) => {
             return Ok(Command::Check(files.iter().map(|file| find_config(file)).collect()));
         }
-        Some(Words::BackendConfig { config, output, .. }) => {
-            return Ok(Command::BackendConfig { config, output });
+        Some(Words::BackendConfig { config, output, restart, .. }) => {
+            return Ok(Command::BackendConfig { config, output, restart });
         }
         None if run.help_options => return Ok(Command::HelpOptions),
         None => {}

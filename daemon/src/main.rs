@@ -3,7 +3,7 @@
 use std::env;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
-use std::process::ExitCode;
+use std::process::{self, ExitCode};
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -31,7 +31,9 @@ fn main() -> ExitCode {
     match cli::parse(env::args_os()) {
         Ok(Command::Run(run)) => start(&run),
         Ok(Command::Check(files)) => check(&files),
-        Ok(Command::BackendConfig { config, output }) => copy_for_backends(&config, &output),
+        Ok(Command::BackendConfig { config, output, restart }) => {
+            copy_for_backends(&config, &output, restart.as_deref())
+        }
         Ok(Command::HelpOptions) => print(&help_text(), Exit::Ok.into()),
         Err(usage) => {
             let exit = if usage.use_stderr() { Exit::Usage } else { Exit::Ok };
@@ -269,9 +271,12 @@ fn check(files: &[PathBuf]) -> ExitCode {
     ExitCode::from(worst.code())
 }
 
-fn copy_for_backends(config: &Path, output: &Path) -> ExitCode {
+fn copy_for_backends(config: &Path, output: &Path, restart: Option<&str>) -> ExitCode {
     match backend_config::write(config, output) {
-        Ok(()) => Exit::Ok.into(),
+        Ok(has_changed) => match restart.filter(|_| has_changed) {
+            Some(unit) => restart_unit(unit),
+            None => Exit::Ok.into(),
+        },
         Err(error) => {
             let exit = match error.cause.kind() {
                 io::ErrorKind::NotFound => Exit::Config,
@@ -279,6 +284,16 @@ fn copy_for_backends(config: &Path, output: &Path) -> ExitCode {
             };
             Failure::new(error.to_string(), exit).report_on_stderr()
         }
+    }
+}
+
+/// Restarts a unit that runs.
+fn restart_unit(unit: &str) -> ExitCode {
+    match process::Command::new("systemctl").args(["try-restart", unit]).status() {
+        Ok(status) if status.success() => Exit::Ok.into(),
+        Ok(_) => Exit::Unavailable.into(),
+        Err(error) => Failure::new(format!("systemctl cannot be started: {error}."), Exit::Unavailable)
+            .report_on_stderr(),
     }
 }
 

@@ -214,6 +214,9 @@ pub enum User {
         /// Name of the account on the legacy network
         #[arg(value_name = "ACCOUNT")]
         account: String,
+        /// The account has no password, as on IRC
+        #[arg(long)]
+        no_password: bool,
     },
     /// Remove the registration
     Unregister(Who),

@@ -9,6 +9,9 @@ use zbus::{Connection, connection, fdo};
 
 use crate::outcome::{Exit, Failure};
 
+/// What a transport answers to who has not the right.
+const NOT_PERMITTED: &str = "im.spectrum.Transport1.Error.NotPermitted";
+
 /// What a call ended with.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Trouble {
@@ -53,11 +56,7 @@ pub fn trouble(error: &zbus::Error) -> Trouble {
             _ => Trouble::Other,
         },
         zbus::Error::InputOutput(error) if error.kind() == ErrorKind::TimedOut => Trouble::Silent,
-        zbus::Error::MethodError(name, ..)
-            if name.as_str() == "im.spectrum.Transport1.Error.NotPermitted" =>
-        {
-            Trouble::Denied
-        }
+        zbus::Error::MethodError(name, ..) if name.as_str() == NOT_PERMITTED => Trouble::Denied,
         _ => Trouble::Other,
     }
 }
@@ -73,10 +72,22 @@ pub fn failure(error: &zbus::Error, who: &str) -> Failure {
             Failure::unavailable(format!("{who} does not answer. Try again with a longer --timeout."))
         }
         Trouble::Denied => {
-            let text = format!("You may not do that, says {who}. Run the command as root.");
+            let text = match own_words(error) {
+                Some(words) => format!("You may not do that, says {who}: {}.", words.trim_end_matches('.')),
+                None => format!("You may not do that, says {who}. Run the command as root."),
+            };
             Failure { exit: Exit::NotPermitted, text }
         }
         Trouble::Other => Failure::failed(sentence(error)),
+    }
+}
+
+/// Why a transport lets somebody not do something, and what would help. The bus itself has no such words: it quotes its
+/// rules.
+fn own_words(error: &zbus::Error) -> Option<&str> {
+    match error {
+        zbus::Error::MethodError(name, text, _) if name.as_str() == NOT_PERMITTED => text.as_deref(),
+        _ => None,
     }
 }
 

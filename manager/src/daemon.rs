@@ -35,7 +35,12 @@ type BackendRow = (u64, u32, u32, u64, String, String);
     assume_defaults = false
 )]
 pub trait Transport {
+    #[zbus(allow_interactive_auth)]
     fn list_users(&self, flags: u64) -> zbus::Result<Vec<UserRow>>;
+    /// The same, but nobody is asked for a password.
+    #[zbus(name = "ListUsers")]
+    fn list_users_quietly(&self, flags: u64) -> zbus::Result<Vec<UserRow>>;
+    #[zbus(allow_interactive_auth)]
     fn list_backends(&self) -> zbus::Result<Vec<BackendRow>>;
     #[zbus(allow_interactive_auth)]
     fn get_user(&self, jid: &str) -> zbus::Result<HashMap<String, OwnedVariant>>;
@@ -199,9 +204,18 @@ impl Daemon {
     /// # Errors
     /// It does not say.
     pub async fn users(&self) -> zbus::Result<Vec<User>> {
-        let mut users: Vec<User> =
-            self.in_time(self.calls.list_users(ALL_USERS)).await?.into_iter().map(user_of).collect();
-        users.sort_by(|one, other| one.jid.cmp(&other.jid));
+        Ok(users_of(self.in_time(self.calls.list_users(ALL_USERS)).await?))
+    }
+
+    /// Its users whose login is neither done nor undone, if it says so within [`PATIENCE`] and without asking anybody for
+    /// a password: for who wants to see more than users.
+    ///
+    /// # Errors
+    /// It does not say.
+    pub async fn troubled_users(&self) -> zbus::Result<Vec<User>> {
+        let rows = timeout(PATIENCE, self.calls.list_users_quietly(ALL_USERS)).await;
+        let mut users = users_of(rows.unwrap_or_else(|_| Err(silence()))?);
+        users.retain(User::has_trouble);
         Ok(users)
     }
 
@@ -253,6 +267,12 @@ fn facts_of(all: &HashMap<String, OwnedVariant>) -> Facts {
         registered_users: count("RegisteredUsers"),
         backends: count("Backends"),
     }
+}
+
+fn users_of(rows: Vec<UserRow>) -> Vec<User> {
+    let mut users: Vec<User> = rows.into_iter().map(user_of).collect();
+    users.sort_by(|one, other| one.jid.cmp(&other.jid));
+    users
 }
 
 fn user_of((jid, account, state, reason, since, retry_at): UserRow) -> User {

@@ -116,8 +116,11 @@ impl<'a> Owner<'a> {
             // A state directory is given to the unit's user with all that is in it, and the whole of
             // /var/lib/spectrum2 is not this one's: the other transports are in there.
             lines.push_str("StateDirectory=\n");
-            if let Some(own) = below_state_directory(&config.service.working_dir) {
-                let _ = writeln!(lines, "StateDirectory={}", quoted(&Path::new("spectrum2").join(own)));
+            let parts = state_parts(config);
+            for part in &parts {
+                let _ = writeln!(lines, "StateDirectory={}", quoted(&Path::new("spectrum2").join(part)));
+            }
+            if !parts.is_empty() {
                 // The mode of the unit went with its directory.
                 lines.push_str("StateDirectoryMode=0700\n");
             }
@@ -132,24 +135,16 @@ impl<'a> Owner<'a> {
 
 /// The directories outside of the unit's own ones to which the transport writes.
 fn writable_paths(config: &Config, owns_state: bool, problems: &mut Vec<String>) -> Vec<PathBuf> {
-    let parent = |path: &Path| path.parent().map(Path::to_owned).unwrap_or_default();
-    let working_dir = &config.service.working_dir;
     let mut wanted = vec![
-        ("service.working_dir", working_dir.clone()),
+        ("service.working_dir", config.service.working_dir.clone()),
         ("service.pidfile", parent(&config.service.pidfile)),
         ("service.portfile", parent(&config.service.portfile)),
     ];
-    if config.database.kind == DatabaseKind::Sqlite3 {
-        let file = Path::new(&config.database.database);
-        // SQLite puts its journal beside the file. A relative one is below working_dir.
-        wanted.push(("database.database", working_dir.join(parent(file))));
-    }
+    wanted.extend(database_directory(config).map(|directory| ("database.database", directory)));
 
     let mut paths: Vec<PathBuf> = Vec::new();
     for (option, path) in wanted {
-        if is_default_place(&path, working_dir, owns_state)
-            || paths.iter().any(|known| path.starts_with(known))
-        {
+        if is_default_place(&path, owns_state) || paths.iter().any(|known| path.starts_with(known)) {
             continue;
         }
         if is_plain_path(&path) {
@@ -166,13 +161,36 @@ fn writable_paths(config: &Config, owns_state: bool, problems: &mut Vec<String>)
 }
 
 /// Whether the shipped unit, or [`Owner::service_lines`], cares for the place.
-fn is_default_place(path: &Path, working_dir: &Path, owns_state: bool) -> bool {
+fn is_default_place(path: &Path, owns_state: bool) -> bool {
     // The common part itself is never given to one of several users.
     let is_common = path == Path::new(STATE_DIRECTORY);
-    let in_state = below_state_directory(path).is_some();
-    let in_own_part = path.starts_with(working_dir) && below_state_directory(working_dir).is_some();
     let is_run = ["/run/spectrum2", "/var/run/spectrum2"].iter().any(|run| path == Path::new(run));
-    is_run || is_common || in_own_part || (in_state && owns_state)
+    is_run
+        || is_common
+        || below_state_directory(path).is_some()
+        || (path.starts_with(STATE_DIRECTORY) && owns_state)
+}
+
+/// The directories below `/var/lib/spectrum2` to which the transport writes; none is within another.
+fn state_parts(config: &Config) -> Vec<PathBuf> {
+    let places = [Some(config.service.working_dir.clone()), database_directory(config)];
+    let mut parts: Vec<PathBuf> = Vec::new();
+    for place in places.iter().flatten() {
+        let part =
+            below_state_directory(place).filter(|part| !parts.iter().any(|known| part.starts_with(known)));
+        parts.extend(part.map(Path::to_owned));
+    }
+    parts
+}
+
+/// Where SQLite puts the database, and its journal beside it. A relative place is below working_dir.
+fn database_directory(config: &Config) -> Option<PathBuf> {
+    let is_file = config.database.kind == DatabaseKind::Sqlite3;
+    is_file.then(|| config.service.working_dir.join(parent(Path::new(&config.database.database))))
+}
+
+fn parent(path: &Path) -> PathBuf {
+    path.parent().map(Path::to_owned).unwrap_or_default()
 }
 
 /// The part below `/var/lib/spectrum2`, if the path is a directory in there.

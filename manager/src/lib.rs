@@ -20,4 +20,5 @@ mod systemd;
 mod table;
 mod terminal;
 mod units;
+mod usage;
 mod words;

@@ -1,6 +1,7 @@
 //! `spectrum_manager.cfg`.
 //!
-//! Of its options only the directory of the transport files is left; the others belonged to the web interface.
+//! Of its options only the directory of the transport files is left; the others belonged to the web interface, and who
+//! has them is told what to use instead.
 
 use std::fs;
 use std::io;
@@ -16,7 +17,7 @@ pub const DEFAULT_FILE: &str = "/etc/spectrum2/spectrum_manager.cfg";
 
 const DIRECTORY_OPTION: &str = "service.config_directory";
 
-/// COMPAT(Spectrum 2): options of the web interface that a transport file does not have. They do nothing.
+/// COMPAT(Spectrum 2): options of the web interface that a transport file does not have.
 const WEB_OPTIONS: [&str; 5] =
     ["service.admin_username", "service.bind", "service.data_dir", "service.base_location", "servers.server"];
 
@@ -45,14 +46,20 @@ impl Settings {
         Ok(Self::parse(&text, file))
     }
 
-    /// The grammar is that of transport files, so to their reader the options of the manager are unknown ones.
+    /// The grammar is that of transport files, so to their reader some options of the manager are unknown ones, and the
+    /// others are set to something.
     fn parse(text: &str, file: &Path) -> (Self, Vec<String>) {
         let mut settings = Self { config_directory: CONFIG_DIRECTORY.into() };
         let mut warnings = Vec::new();
-        for entry in Config::outline(text, file).unknown {
+        let config = Config::outline(text, file);
+        let without_any = Config::outline("", file);
+        let mut of_web: Vec<&str> = without_any.changes(&config).map(|option| option.name).collect();
+        for entry in &config.unknown {
             if entry.name == DIRECTORY_OPTION {
                 settings.config_directory = entry.value.expose().into();
-            } else if !WEB_OPTIONS.contains(&entry.name.as_str()) {
+            } else if WEB_OPTIONS.contains(&entry.name.as_str()) {
+                of_web.push(&entry.name);
+            } else {
                 let line = entry.line.unwrap_or_default();
                 warnings.push(format!(
                     "{}:{line}: {}: There is no such option. Correct or remove it.",
@@ -60,6 +67,15 @@ impl Settings {
                     entry.name
                 ));
             }
+        }
+        if !of_web.is_empty() {
+            of_web.sort_unstable();
+            warnings.push(format!(
+                "{}: {} do nothing: the web interface is not part of this version. Use spectrum2_manager status, users \
+                 and user, and remove them.",
+                file.display(),
+                of_web.join(", ")
+            ));
         }
         (settings, warnings)
     }
@@ -70,12 +86,23 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_file_that_spectrum_2_shipped_is_read_without_a_word() {
+    fn the_file_that_spectrum_2_shipped_is_read_with_one_word_on_the_web_interface() {
         let text = "[service]\nadmin_username=admin\nadmin_password=test\nport=8080\n# cert=\nbind=localhost\n\
                     config_directory = /srv/transports/\ndata_dir=/x\nbase_location=/\n[servers]\nserver=a\n\
                     [database]\ntype=none\n[logging]\nconfig=/x\n";
         let (settings, warnings) = Settings::parse(text, Path::new("m.cfg"));
         assert_eq!(settings.config_directory, Path::new("/srv/transports/"));
+        let options = "database.type, logging.config, servers.server, service.admin_password, service.admin_username, \
+                       service.base_location, service.bind, service.data_dir, service.port";
+        let [warning] = warnings.as_slice() else { panic!("{warnings:?}") };
+        assert!(warning.starts_with(&format!("m.cfg: {options} do nothing: ")), "{warning}");
+        assert!(warning.contains("spectrum2_manager status"), "{warning}");
+        assert!(!warning.contains("test"), "a password");
+    }
+
+    #[test]
+    fn a_file_without_options_of_the_web_interface_is_read_without_a_word() {
+        let (_, warnings) = Settings::parse("[service]\nconfig_directory=/srv\n", Path::new("m.cfg"));
         assert!(warnings.is_empty(), "{warnings:?}");
     }
 

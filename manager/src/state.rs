@@ -3,11 +3,15 @@
 //! Guarantees that "running" means that users can reach it: the transport itself says that it is connected. What systemd
 //! alone believes is not enough, and a process that does not answer is shown as hung.
 
+use std::path::Path;
+
 use serde::Serialize;
+use spectrum2_config::{ExitKind, Instance, Overrides, check};
 
 use crate::bus::{Trouble, trouble};
 use crate::cause;
 use crate::daemon::{Facts, User};
+use crate::dropins;
 use crate::fleet::Transport;
 use crate::machine::Machine;
 use crate::outcome::Exit;
@@ -15,6 +19,7 @@ use crate::pidfile;
 use crate::systemd::{Systemd, Unit};
 use crate::table::Tone;
 use crate::units;
+use crate::usage::Usage;
 use crate::words::{now, since};
 
 /// The state in a word.
@@ -101,6 +106,8 @@ pub struct Report {
     pub detail: String,
     /// `enabled`, `disabled`, … as systemd has it.
     pub enabled: String,
+    /// Whether systemd works with older unit files, or with drop-ins that do not follow from the transport file any more.
+    pub is_stale: bool,
     /// Process id of the daemon; 0 is none.
     pub pid: u32,
     /// Since when the process runs, in µs since 1970; 0 is unknown.
@@ -127,6 +134,7 @@ impl Report {
             state,
             detail,
             enabled: String::new(),
+            is_stale: false,
             pid: 0,
             since: 0,
             memory: None,
@@ -169,25 +177,45 @@ pub async fn report(machine: &Machine, transport: &Transport) -> Report {
         Ok(unit) => unit,
         Err(failure) => return Report::new(transport, State::Unknown, failure.text),
     };
+    let is_stale = is_stale(transport, instance, &unit);
     if !unit.is_active() && unit.active != "activating" {
-        let (state, detail) = ended(&unit);
+        let (state, detail) = ended(&unit, transport);
         let report = Report::new(transport, state, detail);
-        return Report { enabled: unit.file_state, ..report };
+        return Report { enabled: unit.file_state, is_stale, ..report };
     }
     let facts = facts.await;
     let (state, detail) = alive(&unit, &facts);
-    let report = Report::new(transport, state, detail).with_facts(facts);
+    let report = Report { is_stale, ..Report::new(transport, state, detail) }.with_facts(facts);
     measured(report, systemd, (&daemon_unit, &unit), &launcher_unit).await
 }
 
+/// Whether systemd must be told of a change before it starts the transport again.
+pub fn is_stale(transport: &Transport, instance: &Instance, unit: &Unit) -> bool {
+    let are_other = |config| !dropins::are_current(instance, config, Path::new(dropins::DIRECTORY));
+    unit.needs_reload || transport.config.as_ref().is_some_and(are_other)
+}
+
 /// A unit that is neither up nor on its way.
-fn ended(unit: &Unit) -> (State, String) {
+fn ended(unit: &Unit, transport: &Transport) -> (State, String) {
     match unit.active.as_str() {
         "deactivating" => (State::Stopping, String::new()),
         "failed" => (State::Failed, cause::of(unit)),
-        _ if unit.load == "loaded" => (State::Stopped, String::new()),
+        _ if unit.load == "loaded" => (State::Stopped, hindrance(transport)),
         _ => (State::Broken, cause::of(unit)),
     }
+}
+
+/// Why a start would fail, as far as the transport file tells; empty if nothing is wrong with it, or we may not read it.
+fn hindrance(transport: &Transport) -> String {
+    if transport.config.is_none() {
+        return transport.problem.clone().unwrap_or_default();
+    }
+    let (report, kind) = check::report(&transport.file, &Overrides::default());
+    if kind != ExitKind::Configuration {
+        return String::new();
+    }
+    let error = report.lines().find_map(|line| line.strip_prefix("error: ")).unwrap_or_default();
+    format!("it cannot start: {error}")
 }
 
 /// A unit that is up or on its way: what the transport says goes before what systemd believes.
@@ -232,21 +260,17 @@ async fn measured(
     launcher_name: &str,
 ) -> Report {
     let launcher = systemd.unit(launcher_name).await.unwrap_or_default();
-    let memory = [systemd.memory(daemon_name, daemon).await, systemd.memory(launcher_name, &launcher).await];
+    let of_daemon = systemd.usage(daemon_name, daemon).await;
+    let Usage { memory, cpu, tasks } = of_daemon.plus(systemd.usage(launcher_name, &launcher).await);
     Report {
         enabled: daemon.file_state.clone(),
         pid: daemon.main_pid,
         since: daemon.active_since,
-        memory: sum(memory),
-        cpu: sum([daemon.cpu, launcher.cpu]),
-        tasks: sum([daemon.tasks, launcher.tasks]),
+        memory,
+        cpu,
+        tasks,
         ..report
     }
-}
-
-/// The sum of what is known, if anything is.
-fn sum(parts: [Option<u64>; 2]) -> Option<u64> {
-    parts.into_iter().flatten().reduce(u64::saturating_add)
 }
 
 /// Without systemd: a transport that is on a bus speaks for itself, of others there is the pid file.
@@ -319,11 +343,5 @@ mod tests {
         let (state, detail) = alive(&dying, &silence());
         assert_eq!(state, State::Failed);
         assert_eq!(detail, "a fault of the program, exit status 70; systemd starts it again soon");
-    }
-
-    #[test]
-    fn what_is_not_counted_is_not_zero() {
-        assert_eq!(sum([None, None]), None);
-        assert_eq!(sum([Some(1), None]), Some(1));
     }
 }

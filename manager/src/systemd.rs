@@ -4,7 +4,6 @@
 
 use std::collections::HashMap;
 use std::future::poll_fn;
-use std::path::Path;
 use std::pin::Pin;
 
 use futures_core::Stream;
@@ -17,6 +16,7 @@ use zbus::{Connection, OwnedObjectPath, OwnedVariant, proxy};
 
 use crate::bus;
 use crate::outcome::Failure;
+use crate::usage::Usage;
 
 /// A row of `ListUnitsByPatterns`.
 type ListedUnit =
@@ -128,6 +128,12 @@ impl Unit {
     pub fn is_active(&self) -> bool {
         matches!(self.active.as_str(), "active" | "reloading")
     }
+
+    /// Whether it may have processes.
+    #[must_use]
+    pub fn has_processes(&self) -> bool {
+        !matches!(self.active.as_str(), "inactive" | "failed")
+    }
 }
 
 /// systemd on the bus.
@@ -153,9 +159,20 @@ impl Systemd {
     ///
     /// # Errors
     /// systemd does not say.
-    pub async fn active_units(&self, pattern: &str) -> Result<Vec<String>, Failure> {
-        let states = ["active", "reloading", "activating", "deactivating", "failed"];
-        let units = self.manager.list_units_by_patterns(&states, &[pattern]).await.map_err(fail)?;
+    pub async fn known_units(&self, pattern: &str) -> Result<Vec<String>, Failure> {
+        self.units(pattern, &["active", "reloading", "activating", "deactivating", "failed"]).await
+    }
+
+    /// Names of the units that match and run, or are on their way.
+    ///
+    /// # Errors
+    /// systemd does not say.
+    pub async fn running_units(&self, pattern: &str) -> Result<Vec<String>, Failure> {
+        self.units(pattern, &["active", "reloading", "activating"]).await
+    }
+
+    async fn units(&self, pattern: &str, states: &[&str]) -> Result<Vec<String>, Failure> {
+        let units = self.manager.list_units_by_patterns(states, &[pattern]).await.map_err(fail)?;
         Ok(units.into_iter().map(|unit| unit.0).collect())
     }
 
@@ -180,13 +197,15 @@ impl Systemd {
         Ok(unit_of(&known))
     }
 
-    /// Bytes of memory of a unit, also where systemd does not count: then what its processes have resident.
-    pub async fn memory(&self, name: &str, unit: &Unit) -> Option<u64> {
-        if unit.memory.is_some() || !unit.is_active() {
-            return unit.memory;
+    /// What a unit uses, also where systemd does not count: then what its processes use now.
+    pub async fn usage(&self, name: &str, unit: &Unit) -> Usage {
+        let Unit { memory, cpu, tasks, .. } = *unit;
+        let counted = Usage { memory, cpu, tasks };
+        if counted.is_complete() || !unit.has_processes() {
+            return counted;
         }
-        let processes = self.manager.get_unit_processes(name).await.ok()?;
-        processes.iter().map(|(_, pid, _)| resident_memory(*pid)).sum()
+        let processes = self.manager.get_unit_processes(name).await.unwrap_or_default();
+        counted.or(Usage::of(processes.iter().map(|(_, pid, _)| *pid)))
     }
 
     /// Does that with all units at once and waits until it is done, at most until `deadline`. `progress` is called once a second with
@@ -315,23 +334,4 @@ fn unit_of(known: &HashMap<String, OwnedVariant>) -> Unit {
 fn hexadecimal(bytes: Option<&OwnedVariant>) -> String {
     let bytes = bytes.and_then(|bytes| Vec::<u8>::try_from(bytes.clone()).ok()).unwrap_or_default();
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
-}
-
-/// Bytes that a process has in memory, proc(5).
-fn resident_memory(pid: u32) -> Option<u64> {
-    let status = std::fs::read_to_string(Path::new("/proc").join(pid.to_string()).join("status")).ok()?;
-    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"))?;
-    let kibibytes: u64 = line.split_whitespace().next()?.parse().ok()?;
-    Some(kibibytes * 1024)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn our_own_memory_is_known() {
-        assert!(resident_memory(std::process::id()).is_some_and(|bytes| bytes > 100_000));
-        assert_eq!(resident_memory(u32::MAX), None);
-    }
 }

@@ -123,7 +123,11 @@ impl Terminal {
             read_line()?
         };
         let password = password.trim_end_matches(['\r', '\n']).to_owned();
-        if password.is_empty() { Err(Failure::usage(format!("{question} is empty."))) } else { Ok(password) }
+        if password.is_empty() {
+            Err(Failure::usage(format!("{question} is empty; see --help.")))
+        } else {
+            Ok(password)
+        }
     }
 }
 

@@ -251,6 +251,48 @@ async fn a_reload_names_what_takes_a_restart() {
 }
 
 #[tokio::test]
+async fn a_reload_is_for_those_that_run() {
+    let Stage { bus: _bus, systemd, manager } = stage().await;
+    manager.transport("irc", "");
+    manager.transport("xmpp", "");
+    systemd.set("spectrum2@irc.service", Unit { active: "failed", ..Unit::default() });
+
+    let all = manager.run("reload").await;
+    assert_eq!((all.exit, all.out.as_str(), all.err.as_str()), (0, "", ""));
+    let stopped = manager.run("reload xmpp").await;
+    assert_eq!(stopped.exit, 3);
+    assert_eq!(stopped.err, "xmpp: not reloaded: it does not run; it reads its file when it starts\n");
+    assert!(systemd.orders().is_empty());
+}
+
+#[tokio::test]
+async fn a_transport_that_cannot_start_says_so_before_anybody_tries() {
+    let Stage { bus: _bus, systemd: _systemd, manager } = stage().await;
+    manager.transport("irc", "port=many\n");
+    let run = manager.run("status irc").await;
+    assert_eq!(run.exit, 3);
+    assert!(run.out.contains("stopped, it cannot start: "), "{}", run.out);
+    assert!(run.out.contains("service.port"), "{}", run.out);
+}
+
+#[tokio::test]
+async fn a_transport_that_hangs_is_shown_with_all_that_is_known_without_it() {
+    let Stage { bus, systemd, manager } = stage().await;
+    manager.transport("irc", "user=irc\n");
+    systemd.set("spectrum2@irc.service", Unit::active());
+    let hung = Transport { hangs: true, ..Transport::connected("irc.example.org") };
+    let _irc = hung.serve(&bus, "irc").await;
+
+    let begin = Instant::now();
+    let run = manager.run("status irc").await;
+
+    assert!(begin.elapsed() < Duration::from_secs(6), "it was asked twice");
+    assert_eq!(run.exit, 3);
+    assert!(run.out.contains("hung, its process runs, but does not answer"), "{}", run.out);
+    assert!(run.out.contains("stale:      its units have changed"), "{}", run.out);
+}
+
+#[tokio::test]
 async fn transports_are_enabled_by_their_units() {
     let Stage { bus: _bus, systemd, manager } = stage().await;
     manager.transport("irc", "");
@@ -312,7 +354,7 @@ async fn who_may_not_is_told_so() {
 
     let run = manager.run_with_input("user register irc romeo@example.org montague", "rosaline\n").await;
     assert_eq!(run.exit, 4);
-    assert!(run.err.contains("as root"), "{}", run.err);
+    assert_eq!(run.err, "You may not do that, says irc: This takes an administrator: do it as root.\n");
 }
 
 #[tokio::test]

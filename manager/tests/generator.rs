@@ -54,6 +54,7 @@ fn what_the_units_give_anyway_needs_nothing() {
 #[test]
 fn another_user_runs_the_daemon_and_owns_its_socket() {
     check("own_user");
+    check("own_user_database");
     check("other_group");
 }
 

@@ -23,6 +23,10 @@ const OURS: [&str; 7] = [
     "FDSTORE",
 ];
 
+/// Where libdbus finds buses. Backends need none, and those that libpurple connects to, to ask for NetworkManager, would
+/// end every backend with them: libdbus ends a process whose bus is gone.
+const BUSES: [&str; 2] = ["DBUS_SYSTEM_BUS_ADDRESS", "DBUS_SESSION_BUS_ADDRESS"];
+
 /// A command that runs in `directory`, as leader of a process group of its own.
 ///
 /// The group is what gets signals, so that a wrapper script cannot leave its backend behind, and Ctrl-C in a terminal
@@ -32,6 +36,9 @@ pub fn command(program: impl AsRef<Path>, directory: &Path) -> Command {
     command.stdin(Stdio::null()).process_group(0);
     for variable in OURS {
         command.env_remove(variable);
+    }
+    for variable in BUSES {
+        command.env(variable, "unix:path=/nonexistent");
     }
     command.current_dir(directory);
     system::unblock_signals(&mut command);

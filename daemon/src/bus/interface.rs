@@ -75,8 +75,8 @@ impl Transport {
         let right = request.right();
         let uid = polkit::check(connection, header, right).await?;
         if right != Right::Inspect {
-            let member = header.member().map(|member| member.as_str().to_owned());
-            info!(uid, method = member, "asked for over the bus");
+            let member = header.member().map_or("", |member| member.as_str());
+            info!(uid, method = member, "{member}, asked for over the bus by user {uid}");
         }
         let (reply, outcome) = oneshot::channel();
         self.questions
@@ -278,7 +278,14 @@ impl Transport {
         }
         let raised = logging::raise(subsystem, user, level)
             .map_err(|error| Error::InvalidArguments(error.to_string()))?;
-        info!(uid, subsystem, about = user, level, seconds, "the log level is raised");
+        info!(
+            uid,
+            subsystem,
+            about = user,
+            level,
+            seconds,
+            "more is logged for {seconds} s: asked for by user {uid}"
+        );
         tokio::spawn(async move {
             tokio::time::sleep(Duration::from_secs(seconds.into())).await;
             drop(raised);

@@ -2,7 +2,7 @@
 
 use jid::BareJid;
 use spectrum2_backend_protocol::{Capabilities, Extensions, Frame, Stats, extension};
-use tracing::{debug, error, info, warn};
+use tracing::{debug, error, info, trace, warn};
 
 use super::admin::{Memory, Notice};
 use super::context::Context;
@@ -189,6 +189,7 @@ impl Gateway {
             );
             return;
         }
+        trace!(user = name, frame = frame.name(), "{} from the backend", frame.name());
         let cx = &mut self.cx;
         match frame {
             Frame::Connected(_) => user.connected(cx, link),

@@ -42,7 +42,7 @@ use spectrum2_config::Config;
 use spectrum2_xmpp::Element;
 use spectrum2_xmpp::stanza::{Condition, ErrorType, Kind, Stanza, StanzaError};
 use spectrum2_xmpp::xep_0356::{Edition, Privileges};
-use tracing::{error, info, warn};
+use tracing::{error, info, trace, warn};
 
 use admin::{Asker, Reader, Refusal};
 pub use context::Counters;
@@ -239,6 +239,7 @@ impl Gateway {
             // Only a loop can have made it.
             return;
         }
+        trace!(user = %from.to_bare(), "{} for {to}", stanza.element.name());
         let node = to.node().map(|node| node.to_string());
         let from = from.clone();
         match stanza.kind {

@@ -9,7 +9,7 @@ use spectrum2_backend_protocol::{
     Buddies, Buddy, ConnectionError, Disconnected, Frame, Login, Logout, Status, StatusType, UserSettings,
 };
 use spectrum2_xmpp::{Element, ns};
-use tracing::{info, warn};
+use tracing::{debug, info, warn};
 
 use super::admin::{Notice, State};
 use super::contact::Presence;
@@ -114,6 +114,7 @@ impl User {
         if state != before {
             self.since = Some(cx.now);
             let reason = self.state_reason().to_owned();
+            debug!(user = %self.jid, reason, "{} instead of {}", state.as_str(), before.as_str());
             cx.notice_admins(Notice::UserState { jid: self.jid.clone(), state, reason });
         }
     }

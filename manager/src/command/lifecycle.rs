@@ -1,16 +1,15 @@
 //! `start`, `stop`, `restart`, `reload`, `enable`, `disable`: orders to systemd, with their results.
 
-use std::path::Path;
-
 use serde::Serialize;
 use tokio::time::Instant;
 
-use super::{Context, standalone};
+use super::{Context, at_once, standalone};
+use crate::bus::{self, Trouble};
 use crate::cause;
-use crate::dropins;
 use crate::fleet::{Fleet, Transport};
 use crate::machine::Machine;
 use crate::outcome::{Exit, Failure};
+use crate::state::{is_stale, report};
 use crate::systemd::{JobEnd, Systemd, Verb};
 use crate::units;
 
@@ -92,7 +91,7 @@ pub async fn run(context: &Context, order: Order, names: &[String]) -> Result<Ex
         return standalone::run(context, order, &selected, names.is_empty()).await;
     };
     if names.is_empty() && matches!(order, Order::Restart | Order::Reload) {
-        let active = systemd.active_units(units::DAEMONS).await?;
+        let active = systemd.running_units(units::DAEMONS).await?;
         selected.retain(|transport| {
             transport.instance.as_ref().is_ok_and(|instance| active.contains(&units::daemon(instance)))
         });
@@ -157,9 +156,11 @@ pub async fn carry_out(
         }
     }
     if order == Order::Reload {
-        for transport in ready {
-            outcomes.push(reload(machine, systemd, transport, deadline).await);
-        }
+        let reloads = ready.into_iter().map(|transport| {
+            let (machine, systemd, transport) = (machine.clone(), systemd.clone(), transport.clone());
+            async move { reload(&machine, &systemd, &transport, deadline).await }
+        });
+        outcomes.extend(at_once(reloads).await);
         return Ok(outcomes);
     }
     if order != Order::Stop && needs_daemon_reload(systemd, &ready).await? {
@@ -167,7 +168,7 @@ pub async fn carry_out(
     }
     let ends = run_jobs(context, systemd, order, &ready, deadline).await?;
     for (transport, end) in ready.into_iter().zip(ends) {
-        outcomes.push(judge(systemd, order, transport, end).await);
+        outcomes.push(judge(machine, systemd, order, transport, end).await);
     }
     Ok(outcomes)
 }
@@ -197,15 +198,11 @@ async fn run_jobs(
     ends
 }
 
-/// Whether systemd works with older unit files, or with drop-ins that no longer follow from the transport files.
+/// Whether systemd works with something older than what it would find now.
 async fn needs_daemon_reload(systemd: &Systemd, transports: &[&Transport]) -> Result<bool, Failure> {
     for transport in transports {
         let instance = transport.instance()?;
-        let is_stale = |config| !dropins::are_current(instance, config, Path::new(dropins::DIRECTORY));
-        if transport.config.as_ref().is_some_and(is_stale) {
-            return Ok(true);
-        }
-        if systemd.unit(&units::daemon(instance)).await?.needs_reload {
+        if is_stale(transport, instance, &systemd.unit(&units::daemon(instance)).await?) {
             return Ok(true);
         }
     }
@@ -213,7 +210,13 @@ async fn needs_daemon_reload(systemd: &Systemd, transports: &[&Transport]) -> Re
 }
 
 /// What the end of a job means, with the cause if it is not the one that was wanted.
-async fn judge(systemd: &Systemd, order: Order, transport: &Transport, end: JobEnd) -> Outcome {
+async fn judge(
+    machine: &Machine,
+    systemd: &Systemd,
+    order: Order,
+    transport: &Transport,
+    end: JobEnd,
+) -> Outcome {
     let Ok(instance) = transport.instance() else { return Outcome::done(transport, "failed", "") };
     let name = units::daemon(instance);
     let (doing, done) = order.words();
@@ -230,7 +233,10 @@ async fn judge(systemd: &Systemd, order: Order, transport: &Transport, end: JobE
     };
     let unit = systemd.unit(&name).await.unwrap_or_default();
     if result.is_empty() {
-        let detail = format!("it is not ready yet: {}", unit.status_text);
+        // What the transport tells systemd comes later than what it answers.
+        let told = report(machine, transport).await.detail;
+        let why = if told.is_empty() { unit.status_text } else { told };
+        let detail = format!("it is not ready yet: {why}");
         return Outcome { exit: Exit::NotRunning, ..Outcome::done(transport, doing, detail) };
     }
     let detail = match (cause::of(&unit), result) {
@@ -257,18 +263,28 @@ async fn reload(machine: &Machine, systemd: &Systemd, transport: &Transport, dea
             let detail = format!("takes a restart: {}", options.join(", "));
             Outcome::done(transport, "reloaded", detail)
         }
-        Err(error) if crate::bus::trouble(&error) == crate::bus::Trouble::Absent => {
+        Err(error) if bus::trouble(&error) == Trouble::Absent => {
             let units = [units::daemon(instance)];
+            match systemd.unit(&units[0]).await {
+                Ok(unit) if !unit.is_active() => return not_running(transport),
+                Ok(_) => {}
+                Err(failure) => return Outcome::failure(transport, failure),
+            }
             match systemd.run(Verb::Reload, &units, deadline, |_| ()).await {
                 Ok(ends) => match ends.into_iter().next() {
-                    Some(end) => judge(systemd, Order::Reload, transport, end).await,
+                    Some(end) => judge(machine, systemd, Order::Reload, transport, end).await,
                     None => Outcome::done(transport, "failed", ""),
                 },
                 Err(failure) => Outcome::failure(transport, failure),
             }
         }
-        Err(error) => Outcome::failure(transport, crate::bus::failure(&error, &transport.name)),
+        Err(error) => Outcome::failure(transport, bus::failure(&error, &transport.name)),
     }
+}
+
+fn not_running(transport: &Transport) -> Outcome {
+    let detail = "it does not run; it reads its file when it starts";
+    Outcome { exit: Exit::NotRunning, ..Outcome::done(transport, "not reloaded", detail) }
 }
 
 /// One line for each transport; what the journal has below it.

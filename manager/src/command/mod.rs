@@ -14,7 +14,11 @@ mod standalone;
 mod status;
 mod users;
 
+use std::sync::Arc;
+
 use clap::CommandFactory;
+use tokio::sync::Semaphore;
+use tokio::task::JoinSet;
 use tokio::time::{Duration, Instant, timeout};
 
 use crate::arguments::{Arguments, Command};
@@ -53,19 +57,22 @@ impl Context {
         let directory = &self.settings.config_directory;
         let mut fleet = Fleet::load(directory)?;
         let Some(systemd) = &machine.systemd else { return Ok(fleet) };
-        for unit in systemd.active_units(units::DAEMONS).await? {
+        for unit in systemd.known_units(units::DAEMONS).await? {
             if let Some(instance) = units::transport_of(&unit) {
                 fleet.add(Transport::of_name(instance, directory));
             }
         }
-        for transport in &mut fleet.transports {
-            if transport.config.is_none()
-                && let Ok(instance) = &transport.instance
-                && let Some(daemon) = machine.try_daemon(instance).await
-                && let Ok(facts) = daemon.facts().await
-            {
-                transport.jid = facts.jid;
+        let unread = fleet.transports.iter_mut().filter(|transport| transport.config.is_none());
+        let (mut asked, mut answers) = (Vec::new(), Vec::new());
+        for transport in unread {
+            if let Ok(instance) = transport.instance.clone() {
+                let machine = machine.clone();
+                answers.push(async move { machine.try_daemon(&instance).await?.facts().await.ok() });
+                asked.push(transport);
             }
+        }
+        for (transport, facts) in asked.into_iter().zip(at_once(answers).await) {
+            transport.jid = facts.map(|facts| facts.jid).unwrap_or_default();
         }
         Ok(fleet)
     }
@@ -78,6 +85,28 @@ impl Context {
         let daemon = machine.daemon(&transport).await?;
         Ok((transport, daemon))
     }
+}
+
+/// What all of them come to, in their order: one that hangs holds nobody up.
+async fn at_once<F>(work: impl IntoIterator<Item = F>) -> Vec<F::Output>
+where
+    F: Future<Output: Send> + Send + 'static,
+{
+    /// The system bus allows a connection 128 calls that are not answered yet, and each takes one at a time.
+    const TURNS: usize = 64;
+    let turns = Arc::new(Semaphore::new(TURNS));
+    let mut tasks = JoinSet::new();
+    for (index, work) in work.into_iter().enumerate() {
+        let turns = Arc::clone(&turns);
+        tasks.spawn(async move {
+            // Never closed, so there is always a turn.
+            let _turn = turns.acquire().await;
+            (index, work.await)
+        });
+    }
+    let mut results = tasks.join_all().await;
+    results.sort_by_key(|(index, _)| *index);
+    results.into_iter().map(|(_, result)| result).collect()
 }
 
 /// Runs a command. It ends, whatever happens: every step has its time limit, and this is the limit of all.
@@ -119,8 +148,11 @@ fn prepare(context: &Context, command: Command) -> Result<Prepared, Failure> {
     use crate::arguments::User;
     match &command {
         Command::Create(wanted) => Ok(Prepared::Create(create::plan(context, wanted)?)),
-        Command::User(User::Register { who, account }) => Ok(Prepared::Register {
-            password: context.terminal.password(&format!("Password of {account}"))?,
+        Command::User(User::Register { who, account, no_password }) => Ok(Prepared::Register {
+            password: match no_password {
+                true => String::new(),
+                false => context.terminal.password(&format!("Password of {account}"))?,
+            },
             transport: who.transport.clone(),
             user: who.user.clone(),
             account: account.clone(),

@@ -1,11 +1,7 @@
 //! `status`.
 
-use std::sync::Arc;
-
-use tokio::sync::Semaphore;
-use tokio::task::JoinSet;
-
-use super::Context;
+use super::{Context, at_once};
+use crate::bus;
 use crate::daemon::User;
 use crate::fleet::Transport;
 use crate::machine::Machine;
@@ -28,8 +24,8 @@ pub async fn run(context: &Context, names: &[String], short: bool) -> Result<Exi
     let selected: Vec<Transport> = fleet.select(names)?.into_iter().cloned().collect();
     let mut reports = reports(&machine, selected).await;
     let is_detailed = names.len() == 1 && reports.len() == 1 && !short;
-    if is_detailed && let Some(report) = reports.first_mut() {
-        report.troubled_users = troubled_users(&machine, &fleet.find(&report.name)?.clone()).await;
+    if let Some(report) = reports.first_mut().filter(|report| is_detailed && report.transport.is_some()) {
+        report.troubled_users = troubled_users(context, &machine, fleet.find(&report.name)?).await;
     }
 
     if terminal.json {
@@ -46,33 +42,23 @@ pub async fn run(context: &Context, names: &[String], short: bool) -> Result<Exi
     Ok(reports.iter().map(|report| report.state.exit()).max().unwrap_or(Exit::Ok))
 }
 
-/// So many transports are asked at once. The system bus allows a connection 128 calls that are not answered yet, and each
-/// takes one at a time.
-const AT_ONCE: usize = 64;
-
-/// Asks all at once: one that hangs holds nobody up. The order stays.
+/// Asks all at once.
 async fn reports(machine: &Machine, transports: Vec<Transport>) -> Vec<Report> {
-    let turns = Arc::new(Semaphore::new(AT_ONCE));
-    let mut tasks = JoinSet::new();
-    for (index, transport) in transports.into_iter().enumerate() {
-        let (machine, turns) = (machine.clone(), Arc::clone(&turns));
-        tasks.spawn(async move {
-            // Never closed, so there is always a turn.
-            let _turn = turns.acquire().await;
-            (index, report(&machine, &transport).await)
-        });
-    }
-    let mut reports = tasks.join_all().await;
-    reports.sort_by_key(|(index, _)| *index);
-    reports.into_iter().map(|(_, report)| report).collect()
+    let asking = transports.into_iter().map(|transport| {
+        let machine = machine.clone();
+        async move { report(&machine, &transport).await }
+    });
+    at_once(asking).await
 }
 
 /// Who is neither online nor offline, if the transport tells.
-async fn troubled_users(machine: &Machine, transport: &Transport) -> Vec<User> {
+async fn troubled_users(context: &Context, machine: &Machine, transport: &Transport) -> Vec<User> {
     let Ok(daemon) = machine.daemon(transport).await else { return Vec::new() };
-    let mut users = daemon.users().await.unwrap_or_default();
-    users.retain(User::has_trouble);
-    users
+    daemon.troubled_users().await.unwrap_or_else(|error| {
+        let failure = bus::failure(&error, &transport.name);
+        context.terminal.note(&format!("The logins of users are not shown: {failure}"));
+        Vec::new()
+    })
 }
 
 /// COMPAT(Spectrum 2): `"FILE": JID Running`, and a line for each vhost.
@@ -124,6 +110,10 @@ fn print_details(context: &Context, report: &Report) {
     }
     if report.state == State::Failed {
         terminal.print(&format!("  next:       spectrum2_manager log {}\n", report.name));
+    }
+    if report.is_stale && report.state.has_process() {
+        let restart = format!("spectrum2_manager restart {}", report.name);
+        terminal.print(&format!("  stale:      its units have changed since it was started: {restart}\n"));
     }
     if !report.troubled_users.is_empty() {
         terminal.print(&format!("  not online: {}\n\n", count(report.troubled_users.len(), "user")));

@@ -74,7 +74,7 @@ impl Transport {
         _options: HashMap<String, OwnedVariant>,
     ) -> Result<(), Error> {
         if self.is_strict {
-            return Err(Error::NotPermitted("It takes an administrator.".to_owned()));
+            return Err(Error::NotPermitted("This takes an administrator: do it as root".to_owned()));
         }
         assert_eq!((jid, name, password), ("romeo@example.org", "montague", "rosaline"));
         Ok(())
