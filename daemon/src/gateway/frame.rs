@@ -9,6 +9,7 @@ use super::context::Context;
 use super::disco;
 use super::event::{Action, Link, Time};
 use super::pool::Stage;
+use super::room_name;
 use super::timer::Timer;
 use super::{Gateway, HANDSHAKE, PING, SPAWN_PAUSE};
 
@@ -256,6 +257,14 @@ impl Context {
         }
         self.crashed.extend(pid);
         self.notice_admins(Notice::BackendLost { pid, reason: reason.to_owned() });
+    }
+
+    /// The local part for a room's name; `None` if it is too long for one.
+    pub(super) fn room_node(&self, name: &str) -> Option<String> {
+        // Their names are the same in capitals and in small letters (RFC 2812 §1.3, RFC 7622 §3.3).
+        let caseless =
+            matches!(self.config.service.protocol.as_str(), "prpl-irc" | "prpl-jabber" | "irc" | "xmpp");
+        room_name::node(name, self.escaping(), caseless)
     }
 
     /// Whether contacts' JIDs are escaped as XEP-0106 says, or have `%` for `@`.

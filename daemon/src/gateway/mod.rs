@@ -20,6 +20,7 @@ mod registration;
 mod room;
 mod room_frame;
 mod room_iq;
+mod room_name;
 mod roster;
 mod session;
 mod subscription;

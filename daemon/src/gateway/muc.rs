@@ -200,6 +200,12 @@ impl User {
         }
         if self.rooms.at(node).is_none() {
             let name = self.rooms.legacy_name(node);
+            if let Some(other) = self.rooms.node_of(&name) {
+                // One name may have two JIDs, with `%` and with `\40`.
+                let text = format!("You are in this room already, as {}", cx.contact_bare(other));
+                cx.refuse(stanza, ErrorType::Cancel, Condition::NotAllowed, &text);
+                return;
+            }
             let password = x.child_text("password", ns::MUC).unwrap_or_default().into_owned();
             self.rooms.insert(Room::new(name, node.to_owned(), nick.clone(), password));
         }

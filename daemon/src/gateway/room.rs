@@ -8,12 +8,13 @@ use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 use serde::{Deserialize, Serialize};
 use sha1::{Digest, Sha1};
 use spectrum2_backend_protocol::{Affiliation, Participant, Role, RoomReason, StatusType};
-use spectrum2_xmpp::{Element, ns, xep_0106};
+use spectrum2_xmpp::{Element, ns};
 
 use super::contact::fold;
 use super::context::Context;
 use super::event::Time;
 use super::presence;
+use super::room_name;
 
 /// Rooms of one user.
 pub const ROOMS: usize = 200;
@@ -554,8 +555,22 @@ impl Rooms {
             |listed: &&Listed| listed.jid.strip_prefix(node).is_some_and(|rest| rest.starts_with('@'));
         match self.list.iter().find(is_it) {
             Some(listed) => listed.name.clone(),
-            None => xep_0106::node_to_legacy_name(node),
+            // A bookmark of the time when all names were written small.
+            None => {
+                let name = room_name::name(node);
+                let folded = fold(&name);
+                let mut alike = self.list.iter().filter(|listed| fold(&listed.name) == folded);
+                match (alike.next(), alike.next()) {
+                    (Some(only), None) => only.name.clone(),
+                    _ => name,
+                }
+            }
         }
+    }
+
+    /// The local part under which the user is in a room of this name, or waits for it.
+    pub fn node_of(&self, name: &str) -> Option<&str> {
+        self.all.get(&fold(name)).map(|room| room.node.as_str())
     }
 
     /// Takes over the network's list.
@@ -563,8 +578,7 @@ impl Rooms {
         let titles = titles.iter().map(String::as_str).chain(std::iter::repeat(""));
         let mut seen = BTreeSet::new();
         let listed = names.iter().zip(titles).filter_map(|(name, title)| {
-            let node = xep_0106::legacy_name_to_node(name, cx.escaping())?;
-            let jid = cx.contact_bare(node.as_str());
+            let jid = cx.contact_bare(&cx.room_node(name)?);
             let title = if title.is_empty() { name } else { title };
             seen.insert(jid.clone()).then(|| Listed { jid, name: name.clone(), title: title.to_owned() })
         });

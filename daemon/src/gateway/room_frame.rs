@@ -7,7 +7,7 @@ use spectrum2_backend_protocol::{
     ConversationMessage, Invitation, Participant, ParticipantFlags, Room as RoomFrame, RoomEnd, RoomList,
     RoomReason, StatusType,
 };
-use spectrum2_xmpp::{Element, ns, xep_0082, xep_0106};
+use spectrum2_xmpp::{Element, ns, xep_0082};
 
 use super::contact::fold;
 use super::context::Context;
@@ -202,8 +202,9 @@ impl User {
 
     /// Somebody invites the user: by way of the room (XEP-0045 §7.8.2) and, in the same stanza, directly (XEP-0249).
     pub fn network_invitation(&mut self, cx: &mut Context, frame: &Invitation) {
-        let Some(room) = xep_0106::legacy_name_to_node(&frame.room, cx.escaping()) else { return };
-        let room = cx.contact_bare(room.as_str());
+        let known = self.rooms.node_of(&frame.room).map(str::to_owned);
+        let Some(room) = known.or_else(|| cx.room_node(&frame.room)) else { return };
+        let room = cx.contact_bare(&room);
         let nick = frame.contact.strip_prefix(&frame.room).and_then(|rest| rest.strip_prefix('/'));
         let inviter = match (nick, self.node_for(cx, &frame.contact)) {
             (Some(nick), _) if is_nick(nick) => format!("{room}/{nick}"),

@@ -88,6 +88,27 @@ fn a_stranger_is_registered_by_the_nick_of_his_join_if_the_administrator_wants_i
 }
 
 #[test]
+fn a_room_is_joined_under_one_address_only() {
+    let mut stage = Stage::new();
+    stage.romeo_online();
+    for (node, refused) in [(r"#c\40irc.net", false), ("#c%irc.net", true)] {
+        stage.says(&format!(
+            "<presence from='{ROMEO}' to='{node}@{GATEWAY}/Romeo'><x xmlns='{}'/></presence>",
+            ns::MUC
+        ));
+        assert_eq!(stage.stanzas.len(), usize::from(refused));
+    }
+    let error = stage.only_stanza();
+    assert_eq!(condition(&error), Some("not-allowed"));
+    assert!(error.to_xml().contains(r"#c\40irc.net@irc.example.org"));
+    let (_, room) = stage.frame(|frame| match frame {
+        Frame::JoinRoom(room) => Some(room.room.clone()),
+        _ => None,
+    });
+    assert_eq!(room, "#c@irc.net");
+}
+
+#[test]
 fn channels_are_joined_without_the_extension_as_ever() {
     let mut stage = Stage::new();
     stage.romeo_online();
