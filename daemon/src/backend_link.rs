@@ -28,7 +28,8 @@ use crate::outbox::{Bounds, Outbox};
 use crate::standalone::Launcher;
 
 /// When a backend counts as slow.
-const BOUNDS: Bounds = Bounds { high: 1 << 20, low: 1 << 18, stall: Duration::from_secs(60) };
+const BOUNDS: Bounds =
+    Bounds { high: 1 << 20, low: 1 << 18, stall: Duration::from_secs(60), keep: 256 << 10 };
 /// Bytes waiting for a backend above which it is given up.
 const LIMIT: usize = 16 << 20;
 /// The launcher accepts at once; starting a process comes later.

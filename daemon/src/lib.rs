@@ -9,6 +9,7 @@ pub mod bus;
 pub mod certificate;
 pub mod cli;
 pub mod client;
+pub mod client_links;
 pub mod exit;
 pub mod gateway;
 pub mod logging;

@@ -11,12 +11,9 @@ use std::pin::Pin;
 use std::rc::Rc;
 use std::time::Duration;
 
-use tokio::io::AsyncWrite;
+use tokio::io::{AsyncWrite, AsyncWriteExt};
 use tokio::sync::Notify;
 use tokio::time::timeout;
-
-/// Memory of an empty outbox above which it is given back.
-const KEPT_CAPACITY: usize = 256 * 1024;
 
 /// A bounded byte queue with one writer.
 #[derive(Debug)]
@@ -42,6 +39,8 @@ pub struct Bounds {
     pub low: usize,
     /// A peer that takes not one byte for so long is lost.
     pub stall: Duration,
+    /// Memory of an empty outbox above which it is given back.
+    pub keep: usize,
 }
 
 #[derive(Debug, Default)]
@@ -118,17 +117,24 @@ impl Outbox {
     pub async fn write_to(&self, peer: &mut (impl AsyncWrite + Unpin)) -> io::Result<()> {
         loop {
             while !self.is_empty() {
-                let written = timeout(self.bounds.stall, self.write_some(peer)).await.map_err(|_| {
-                    let seconds = self.bounds.stall.as_secs();
-                    io::Error::new(io::ErrorKind::TimedOut, format!("it has read nothing for {seconds} s"))
-                })??;
+                let written =
+                    timeout(self.bounds.stall, self.write_some(peer)).await.map_err(|_| self.stalled())??;
                 self.remove(written);
             }
-            if self.closed.get() {
+            // Encryption keeps bytes back that the connection had no room for.
+            timeout(self.bounds.stall, peer.flush()).await.map_err(|_| self.stalled())??;
+            if self.closed.get() && self.is_empty() {
                 return Ok(());
             }
-            self.changed.notified().await;
+            if self.is_empty() {
+                self.changed.notified().await;
+            }
         }
+    }
+
+    fn stalled(&self) -> io::Error {
+        let seconds = self.bounds.stall.as_secs();
+        io::Error::new(io::ErrorKind::TimedOut, format!("it has read nothing for {seconds} s"))
     }
 
     async fn write_some(&self, peer: &mut (impl AsyncWrite + Unpin)) -> io::Result<usize> {
@@ -148,7 +154,7 @@ impl Outbox {
         if queue.written == queue.bytes.len() {
             queue.written = 0;
             queue.bytes.clear();
-            queue.bytes.shrink_to(KEPT_CAPACITY);
+            queue.bytes.shrink_to(self.bounds.keep);
         } else if queue.written >= queue.bytes.len() / 2 {
             // Moving only when at least half is written keeps the cost of a byte constant.
             let written = std::mem::take(&mut queue.written);
@@ -168,7 +174,7 @@ mod tests {
 
     use tokio::io::{AsyncReadExt, duplex};
 
-    const BOUNDS: Bounds = Bounds { high: 1000, low: 100, stall: Duration::from_secs(60) };
+    const BOUNDS: Bounds = Bounds { high: 1000, low: 100, stall: Duration::from_secs(60), keep: 1000 };
 
     fn outbox() -> (Outbox, Rc<Notify>) {
         let drained = Rc::new(Notify::new());

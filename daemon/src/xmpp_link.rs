@@ -28,7 +28,8 @@ use tokio::time::{Instant, sleep, timeout};
 use crate::outbox::{Bounds, Outbox};
 
 /// When the server counts as slow.
-const BOUNDS: Bounds = Bounds { high: 4 << 20, low: 1 << 20, stall: Duration::from_secs(60) };
+const BOUNDS: Bounds =
+    Bounds { high: 4 << 20, low: 1 << 20, stall: Duration::from_secs(60), keep: 256 << 10 };
 /// Bytes waiting for the server above which it is not even read: what it sends would only add to them.
 const STUCK: usize = 2 * BOUNDS.high;
 /// For the name of the server.
@@ -41,6 +42,8 @@ const HANDSHAKE_TIME: Duration = Duration::from_secs(30);
 const CLOSE_TIME: Duration = Duration::from_millis(500);
 /// Between two blanks on an idle stream (RFC 6120 §4.6.1).
 const KEEPALIVE: Duration = Duration::from_secs(60);
+/// Idle time after which the kernel asks whether the server is there, in seconds.
+const TCP_KEEPALIVE: u32 = 30;
 /// How long written data may stay unacknowledged, in milliseconds (tcp(7), `TCP_USER_TIMEOUT`).
 const USER_TIMEOUT: u32 = 60_000;
 /// Name of the systemd credential that holds the secret.
@@ -347,7 +350,7 @@ impl Connector {
         for address in addresses {
             match timeout(CONNECT_TIME, TcpStream::connect(address)).await {
                 Ok(Ok(connection)) => {
-                    set_options(&connection).map_err(LinkError::Connect)?;
+                    set_options(&connection, TCP_KEEPALIVE).map_err(LinkError::Connect)?;
                     return Ok(connection);
                 }
                 Ok(Err(error)) => last = error,
@@ -491,11 +494,12 @@ async fn keep_alive(outbox: &Outbox) -> Infallible {
     }
 }
 
-/// Makes the kernel notice a peer that is gone without a word, and send small stanzas at once.
-fn set_options(connection: &TcpStream) -> io::Result<()> {
+/// Makes the kernel notice a peer that is gone without a word, and send small stanzas at once. It asks for a sign of
+/// life after so many seconds without any.
+pub(crate) fn set_options(connection: &TcpStream, idle: u32) -> io::Result<()> {
     connection.set_nodelay(true)?;
     setsockopt(connection, sockopt::KeepAlive, &true)?;
-    setsockopt(connection, sockopt::TcpKeepIdle, &30)?;
+    setsockopt(connection, sockopt::TcpKeepIdle, &idle)?;
     setsockopt(connection, sockopt::TcpKeepInterval, &10)?;
     setsockopt(connection, sockopt::TcpKeepCount, &3)?;
     setsockopt(connection, sockopt::TcpUserTimeout, &USER_TIMEOUT)?;

@@ -206,6 +206,14 @@ impl Framer {
         self.buffer.extend_from_slice(bytes);
     }
 
+    /// Gives back the memory for bytes that have been handed out: for streams that are idle most of the time.
+    pub fn release(&mut self) {
+        self.forget();
+        if self.buffer.is_empty() {
+            self.buffer = Vec::new();
+        }
+    }
+
     /// The next piece; none if it is not complete yet, or the stream has ended.
     ///
     /// # Errors
