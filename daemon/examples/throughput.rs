@@ -16,7 +16,7 @@ use std::time::Instant;
 
 use spectrum2::backend_link::BackendSource;
 use spectrum2::gateway::{Action, Counters, Event, Link, Time};
-use spectrum2::run::{Core, Parts};
+use spectrum2::run::{Core, Front, Parts};
 use spectrum2::status::Status;
 use spectrum2::storage::Storage;
 use spectrum2::supervisor::{Transport, run};
@@ -168,7 +168,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         ];
         let parts = Parts {
             core: Relay { through_backend },
-            xmpp: Settings::from_config(&config),
+            xmpp: Front::Component(Settings::from_config(&config)),
             backends: Rc::new(BackendSource::Socket(path.clone())),
             storage: Storage::open(&config)?,
             bus: None,

@@ -19,13 +19,15 @@ use std::net::IpAddr;
 use std::rc::Rc;
 use std::time::Duration;
 
+use spectrum2_config::Config;
 use spectrum2_xmpp::framer::{Limits, Piece};
 use spectrum2_xmpp::{Element, ns};
 use tokio::net::TcpStream;
 use tokio::sync::{Notify, mpsc};
 use tokio::task::AbortHandle;
+use tokio::time::sleep;
 
-use crate::certificate::Certificate;
+use crate::certificate::{self, Certificate};
 use crate::client::{Action, Client, Cover};
 use crate::outbox::{Bounds, Outbox};
 use doorman::{Doorman, Permit};
@@ -52,6 +54,22 @@ pub struct Settings {
     pub sockets: Sockets,
     /// `service.max_stanza_size`.
     pub largest_stanza: usize,
+}
+
+impl Settings {
+    /// As the transport file says.
+    ///
+    /// # Errors
+    /// The certificate cannot be used.
+    pub fn from_config(config: &Config, sockets: Sockets) -> Result<Self, certificate::Error> {
+        let service = &config.service;
+        Ok(Self {
+            jid: service.jid.clone(),
+            certificate: Certificate::load(service)?,
+            sockets,
+            largest_stanza: usize::try_from(service.max_stanza_size).unwrap_or(usize::MAX),
+        })
+    }
 }
 
 /// Something that happened on a connection.
@@ -176,7 +194,8 @@ impl ClientLinks {
             all_gone: Notify::new(),
         });
         let address = settings.sockets.to_string();
-        let listeners = listener::start(settings.sockets, &shared)?;
+        let mut listeners = listener::start(settings.sockets, &shared)?;
+        listeners.push(tokio::task::spawn_local(look_at_certificate(Rc::clone(&shared))).abort_handle());
         Ok((Self { shared, listeners, address }, ClientInput(input)))
     }
 
@@ -229,6 +248,7 @@ impl ClientLinks {
     /// Takes another certificate for those who connect from now on.
     pub fn replace_certificate(&self, certificate: Option<Certificate>) {
         self.shared.certificate.replace(certificate);
+        self.shared.complain_of_certificate();
     }
 
     /// Lets nobody in any more.
@@ -287,6 +307,15 @@ impl Shared {
         self.alive.set(self.alive.get() + 1);
         let connection = stream::Connection { link, shared: Rc::clone(self), address };
         tokio::task::spawn_local(connection.run(socket, door));
+    }
+
+    /// Tells the admin why clients will refuse our certificate.
+    fn complain_of_certificate(&self) {
+        if let Some(certificate) = &*self.certificate.borrow() {
+            for concern in certificate.facts.concerns(&self.jid, certificate::now()) {
+                tracing::warn!("{concern}");
+            }
+        }
     }
 
     /// Sends our header of a stream.
@@ -353,6 +382,14 @@ impl Link {
     fn begin_next_stream(&self) {
         self.stream.set(self.stream.get() + 1);
         self.is_open.set(false);
+    }
+}
+
+/// What is good today may be over in a month; nobody restarts a transport that works.
+async fn look_at_certificate(shared: Rc<Shared>) {
+    loop {
+        shared.complain_of_certificate();
+        sleep(Duration::from_secs(24 * 60 * 60)).await;
     }
 }
 

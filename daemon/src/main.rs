@@ -13,11 +13,12 @@ use nix::unistd::geteuid;
 use spectrum2::backend_link::BackendSource;
 use spectrum2::bus::About;
 use spectrum2::cli::{self, Command, Run};
+use spectrum2::client_links::{self, Sockets};
 use spectrum2::exit::Exit;
-use spectrum2::gateway::Gateway;
+use spectrum2::gateway::{self, Gateway, Time};
 use spectrum2::pidfile::PidFile;
 use spectrum2::privileges::{self, Identity};
-use spectrum2::run::{self, Parts};
+use spectrum2::run::{self, Core, Front, Parts};
 use spectrum2::standalone::{self, Launcher};
 use spectrum2::storage::{OpenError, Storage};
 use spectrum2::supervisor::{self, Transport};
@@ -61,7 +62,7 @@ fn start(arguments: &Run) -> ExitCode {
     for warning in &file.warnings {
         warn!("{warning}");
     }
-    match serve(file, arguments) {
+    match serve(file, arguments, new_gateway) {
         Ok(()) => Exit::Ok.into(),
         Err(failure) => failure.report(),
     }
@@ -83,15 +84,23 @@ struct TransportFile {
     warnings: Vec<Problem>,
 }
 
+/// Makes the core of a transport: from its options, the time on the core's clock, a seed, and the time of day in
+/// milliseconds since 1970.
+type Make<C> = fn(Arc<Config>, Time, u64, u64) -> Result<C, gateway::Error>;
+
+fn new_gateway(config: Arc<Config>, now: Time, seed: u64, day: u64) -> Result<Gateway, gateway::Error> {
+    Ok(Gateway::new(config, now, seed)?.with_clock(day, now))
+}
+
 /// The life of a process.
-fn serve(file: TransportFile, arguments: &Run) -> Result<(), Failure> {
+fn serve<C: Core + 'static>(file: TransportFile, arguments: &Run, make: Make<C>) -> Result<(), Failure> {
     let TransportFile { first, vhosts, .. } = file;
     let jid = &first.config.service.jid;
     info!("Spectrum 2 {} serves {jid} as {}.", env!("CARGO_PKG_VERSION"), first.config.file.display());
     umask(Mode::from_bits_truncate(0o077));
     // Held until the end: the locks go with them.
     let others: Vec<&Config> = vhosts.iter().flatten().map(|vhost| &vhost.config).collect();
-    let _pid_files = become_who_we_are(&first.config, &others, arguments)?;
+    let (_pid_files, sockets) = become_who_we_are(&first.config, &others, arguments)?;
     let backends = match &arguments.backend_socket {
         Some(socket) => BackendSource::Socket(socket.clone()),
         // As the user that we have become: a plugin that is taken over is no more than that.
@@ -101,12 +110,12 @@ fn serve(file: TransportFile, arguments: &Run) -> Result<(), Failure> {
         ),
     };
     let backends = Rc::new(backends);
-    let parts = |wanted: Wanted| {
+    let parts = |wanted: Wanted, sockets: Option<Sockets>| {
         let jid = wanted.config.service.jid.clone();
-        parts(wanted, Rc::clone(&backends)).map_err(|failure| (jid, failure))
+        parts(wanted, sockets, Rc::clone(&backends), make).map_err(|failure| (jid, failure))
     };
-    let mut transports = vec![parts(first)];
-    transports.extend(vhosts.into_iter().map(|vhost| vhost.and_then(parts)));
+    let mut transports = vec![parts(first, sockets)];
+    transports.extend(vhosts.into_iter().map(|vhost| vhost.and_then(|vhost| parts(vhost, None))));
     if transports.iter().all(Result::is_err)
         && let Some(Err((_, failure))) = transports.pop()
     {
@@ -122,18 +131,27 @@ fn serve(file: TransportFile, arguments: &Run) -> Result<(), Failure> {
     supervisor::run(transports.collect()).map_err(Failure::from)
 }
 
-/// What a transport is made of.
-fn parts(wanted: Wanted, backends: Rc<BackendSource>) -> Result<Parts<Gateway>, Failure> {
+/// What a transport is made of; `sockets` are for clients, in server mode.
+fn parts<C: Core>(
+    wanted: Wanted,
+    sockets: Option<Sockets>,
+    backends: Rc<BackendSource>,
+    make: Make<C>,
+) -> Result<Parts<C>, Failure> {
     let Wanted { config, overrides } = wanted;
+    let xmpp = match sockets {
+        // As the user that we have become: what is read now can be read again when it was renewed.
+        Some(sockets) => Front::Server(client_links::Settings::from_config(&config, sockets)?),
+        None => Front::Component(xmpp_link::Settings::from_config(&config)),
+    };
     let storage = Storage::open(&config)?;
-    let xmpp = xmpp_link::Settings::from_config(&config);
     let bus = Some(about(&config, &overrides));
     let file = config.file.clone();
     let read_again = Box::new(move || read_again(&file, &overrides));
     let (now, day) = (run::now(), SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default());
-    let core = Gateway::new(Arc::new(config), now, fastrand::u64(..))
-        .map_err(|error| Failure::new(error.to_string(), Exit::Config))?
-        .with_clock(u64::try_from(day.as_millis()).unwrap_or_default(), now);
+    let day = u64::try_from(day.as_millis()).unwrap_or_default();
+    let core = make(Arc::new(config), now, fastrand::u64(..), day)
+        .map_err(|error| Failure::new(error.to_string(), Exit::Config))?;
     Ok(Parts { core, xmpp, backends, storage, bus, read_again })
 }
 
@@ -161,7 +179,11 @@ fn read_again(file: &Path, overrides: &Overrides) -> Result<Arc<Config>, String>
 }
 
 /// Takes what only the user that started us may take, then gives up what is not needed any more.
-fn become_who_we_are(config: &Config, vhosts: &[&Config], arguments: &Run) -> Result<Vec<PidFile>, Failure> {
+fn become_who_we_are(
+    config: &Config,
+    vhosts: &[&Config],
+    arguments: &Run,
+) -> Result<(Vec<PidFile>, Option<Sockets>), Failure> {
     let service = &config.service;
     let identity = Identity::find(&service.user, &service.group)?;
     if arguments.daemonized {
@@ -177,6 +199,8 @@ fn become_who_we_are(config: &Config, vhosts: &[&Config], arguments: &Run) -> Re
             paths.push(path);
         }
     }
+    // Low ports are for root.
+    let sockets = if service.server_mode { Some(Sockets::open(service)?) } else { None };
     for vhost in vhosts {
         // Without it there is no database, and opening that one says what to do.
         if let Err(error) = privileges::create_directory(&vhost.service.working_dir, identity.as_ref()) {
@@ -199,7 +223,7 @@ fn become_who_we_are(config: &Config, vhosts: &[&Config], arguments: &Run) -> Re
     }
     privileges::lock_down()?;
     privileges::enter_directory(&service.working_dir, identity.as_ref())?;
-    Ok(pid_files)
+    Ok((pid_files, sockets))
 }
 
 /// The pid file keeps a transport from running twice. (Under systemd the unit does.) In the foreground it is no reason not
@@ -353,6 +377,23 @@ impl From<pidfile::Error> for Failure {
             pidfile::Error::Taken { .. } => Exit::Unavailable,
             _ => Exit::NotPermitted,
         };
+        Self::new(error.to_string(), exit)
+    }
+}
+
+impl From<client_links::OpenError> for Failure {
+    fn from(error: client_links::OpenError) -> Self {
+        let exit = match error {
+            client_links::OpenError::Denied { .. } => Exit::NotPermitted,
+            _ => Exit::Unavailable,
+        };
+        Self::new(error.to_string(), exit)
+    }
+}
+
+impl From<certificate::Error> for Failure {
+    fn from(error: certificate::Error) -> Self {
+        let exit = if error.denied { Exit::NotPermitted } else { Exit::Config };
         Self::new(error.to_string(), exit)
     }
 }

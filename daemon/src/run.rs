@@ -22,6 +22,9 @@ use tokio::time::{Instant, sleep_until, timeout_at};
 
 use crate::backend_link::{Arrival, BackendInput, BackendLinks, BackendSource};
 use crate::bus::{self, About, Bus, Question};
+use crate::certificate::Certificate;
+use crate::client;
+use crate::client_links::{self, ClientInput, ClientLinks, News};
 use crate::exit::Exit;
 use crate::gateway::admin::{Outcome, Refusal, Request as AdminRequest, Ticket};
 use crate::gateway::{Action, Counters, Event, Time, Token};
@@ -30,7 +33,7 @@ use crate::memory;
 use crate::status::{self, Snapshot, Status, XmppState};
 use crate::storage::{Reply, Request, Storage};
 use crate::supervisor::{Order, Reporter};
-use crate::xmpp_link::{LinkError, Report, Settings, XmppLink, XmppStream};
+use crate::xmpp_link::{self, LinkError, Report, XmppLink, XmppStream};
 
 /// From SIGTERM to the end. The service manager's patience is much longer; that of an admin is not.
 pub const STOP_TIME: Duration = Duration::from_millis(1500);
@@ -58,12 +61,40 @@ pub trait Core {
 /// Reads the transport file again; or says what is wrong with it.
 pub type ReadAgain = Box<dyn Fn() -> Result<Arc<Config>, String>>;
 
+/// The XMPP side of a transport.
+pub enum Front {
+    /// We are a component of an XMPP server.
+    Component(xmpp_link::Settings),
+    /// We are the XMPP server.
+    Server(client_links::Settings),
+}
+
+impl Front {
+    /// `service.jid`.
+    #[must_use]
+    pub fn jid(&self) -> &str {
+        match self {
+            Self::Component(settings) => &settings.jid,
+            Self::Server(settings) => &settings.jid,
+        }
+    }
+
+    /// Where the XMPP server is, or where clients connect, as people write it.
+    #[must_use]
+    pub fn address(&self) -> String {
+        match self {
+            Self::Component(settings) => settings.address(),
+            Self::Server(settings) => settings.sockets.to_string(),
+        }
+    }
+}
+
 /// What a transport is made of.
 pub struct Parts<C> {
     /// The state machine.
     pub core: C,
-    /// Where the XMPP server is, and who we are.
-    pub xmpp: Settings,
+    /// Where XMPP is, and who we are there.
+    pub xmpp: Front,
     /// Where backends come from; the transports of a process share it.
     pub backends: Rc<BackendSource>,
     /// The database.
@@ -119,6 +150,7 @@ pub fn now() -> Time {
 enum Happening {
     Order(Order),
     Xmpp(Report),
+    Client(client_links::Arrival),
     Backend(Arrival),
     Stored(Option<Reply>),
     Question(Question),
@@ -130,7 +162,11 @@ pub struct Shell<C> {
     core: C,
     now: Time,
     actions: Vec<Action>,
-    link: XmppLink,
+    /// As a component.
+    link: Option<XmppLink>,
+    /// As a server.
+    clients: Option<ClientLinks>,
+    client_input: ClientInput,
     /// While the XMPP stream stands.
     xmpp: Option<XmppStream>,
     xmpp_state: XmppState,
@@ -163,15 +199,32 @@ impl<C: Core> Shell<C> {
     #[must_use]
     pub fn new(parts: Parts<C>, reporter: Reporter) -> Self {
         let (backends, backend_input) = BackendLinks::new(parts.backends);
+        let (jid, address) = (parts.xmpp.jid().to_owned(), parts.xmpp.address());
+        let (mut link, mut clients, mut client_input, mut end) = (None, None, ClientInput::none(), None);
+        let xmpp_state = match parts.xmpp {
+            Front::Component(settings) => {
+                link = Some(XmppLink::start(settings));
+                XmppState::Connecting(None)
+            }
+            Front::Server(settings) => {
+                match ClientLinks::start(settings) {
+                    Ok((links, input)) => (clients, client_input) = (Some(links), input),
+                    Err(error) => end = Some(Err(Failure::Runtime(error))),
+                }
+                XmppState::Listening
+            }
+        };
         Self {
             core: parts.core,
             now: now(),
             actions: Vec::new(),
-            address: parts.xmpp.address(),
-            jid: parts.xmpp.jid.clone(),
-            link: XmppLink::start(parts.xmpp),
+            address,
+            jid,
+            link,
+            clients,
+            client_input,
             xmpp: None,
-            xmpp_state: XmppState::Connecting(None),
+            xmpp_state,
             xmpp_since: SystemTime::now(),
             connected_before: false,
             refusal: String::new(),
@@ -186,7 +239,7 @@ impl<C: Core> Shell<C> {
             echoes: VecDeque::new(),
             reporter,
             stopping: None,
-            end: None,
+            end,
         }
     }
 
@@ -196,22 +249,28 @@ impl<C: Core> Shell<C> {
     /// [`Failure`] says why it ended otherwise. It is not logged yet.
     pub async fn run(mut self, mut orders: mpsc::Receiver<Order>) -> Result<(), Failure> {
         self.tell_status();
+        if self.clients.is_some() {
+            tracing::info!("Clients of {} can connect to {}.", self.jid, self.address);
+        }
         let result = loop {
+            if let Some(result) = self.end.take() {
+                break result;
+            }
             let happening = self.next(&mut orders).await;
             self.now = now();
             match happening {
                 Happening::Order(order) => self.on_order(order),
                 Happening::Xmpp(report) => self.on_xmpp(report),
+                Happening::Client(arrival) => self.on_client(arrival),
                 Happening::Backend(arrival) => self.on_backend(arrival),
                 Happening::Stored(reply) => self.on_stored(reply),
                 Happening::Question(Question { request, reply }) => self.ask_core(request, Some(reply)),
                 Happening::Timer => {}
             }
             self.on_time();
-            if let Some(result) = self.end.take() {
-                break result;
+            if self.end.is_none() {
+                self.tell_status();
             }
-            self.tell_status();
             // All that this batch caused is in the outboxes now; here the tasks that write them get their turn, also
             // when the next batch is already waiting.
             tokio::task::yield_now().await;
@@ -229,7 +288,8 @@ impl<C: Core> Shell<C> {
         let wake = self.wake_time();
         tokio::select! {
             Some(order) = orders.recv() => Happening::Order(order),
-            report = self.link.next(xmpp_paused) => Happening::Xmpp(report),
+            report = next_report(self.link.as_mut(), xmpp_paused) => Happening::Xmpp(report),
+            arrival = self.client_input.next(storage_is_behind) => Happening::Client(arrival),
             arrival = self.backend_input.next(backends_paused) => Happening::Backend(arrival),
             reply = self.storage.reply() => Happening::Stored(reply),
             question = self.bus.question(), if !storage_is_behind => Happening::Question(question),
@@ -255,6 +315,9 @@ impl<C: Core> Shell<C> {
             Order::Stop => {
                 let now = Instant::now();
                 self.stopping = Some((now + LAST_WORDS, now + STOP_TIME));
+                if let Some(clients) = &mut self.clients {
+                    clients.stop_listening();
+                }
                 self.event(Event::Stop);
             }
         }
@@ -302,6 +365,35 @@ impl<C: Core> Shell<C> {
             self.refusal = refusal;
         } else {
             tracing::warn!("{} {again}", refusal.trim_end());
+        }
+    }
+
+    fn on_client(&mut self, arrival: client_links::Arrival) {
+        let client_links::Arrival { client, stream, news } = arrival;
+        // Asked for each, because the core may end the stream or the connection in between.
+        let is_current =
+            |shell: &Self| shell.clients.as_ref().is_some_and(|clients| clients.is_current(client, stream));
+        let tell = |shell: &mut Self, event| shell.event(Event::Client(client, event));
+        if !is_current(self) {
+            return;
+        }
+        match news {
+            News::Opened(address, cover) => tell(self, client::Event::Opened { address, cover }),
+            News::Encrypted => tell(self, client::Event::Encrypted),
+            News::Pieces(pieces) => {
+                for piece in pieces {
+                    if is_current(self) {
+                        tell(self, client::Event::Piece(piece));
+                    }
+                }
+            }
+            News::Closed(reason) => {
+                tracing::debug!(client = client.0, "A client is gone: {reason}.");
+                if let Some(clients) = &mut self.clients {
+                    clients.forget(client);
+                }
+                tell(self, client::Event::Closed(reason));
+            }
         }
     }
 
@@ -391,11 +483,23 @@ impl<C: Core> Shell<C> {
     /// Reads the transport file, for the core to take over what may change.
     fn reload(&mut self) {
         self.reporter.reloading();
-        let config = (self.read_again)();
+        let config = (self.read_again)().and_then(|config| {
+            self.renew_certificate(&config)?;
+            Ok(config)
+        });
         if let Ok(config) = &config {
             logging::set_level(config.service.log_level);
         }
         self.echoes.push_back(Event::Reload(config));
+    }
+
+    /// Takes over what the files of the certificate hold now; or says what is wrong with them.
+    fn renew_certificate(&self, config: &Config) -> Result<(), String> {
+        let Some(clients) = &self.clients else { return Ok(()) };
+        let certificate = Certificate::load(&config.service)
+            .map_err(|error| format!("{error} The former certificate stays in use."))?;
+        clients.replace_certificate(certificate);
+        Ok(())
     }
 
     /// Gives one event to the core and does what it wants.
@@ -431,7 +535,11 @@ impl<C: Core> Shell<C> {
                 Some(stream) => stream.send(&stanza),
                 None => tracing::debug!("A stanza was dropped: the XMPP stream does not stand."),
             },
-            Action::Client(client, _) => tracing::debug!(?client, "there is no such client"),
+            Action::Client(client, action) => {
+                if let Some(clients) = &mut self.clients {
+                    clients.act(client, action);
+                }
+            }
             Action::OpenBackend(link) => self.backends.open(link),
             Action::Frame(link, frame) => self.backends.send(link, &frame),
             Action::CloseBackend(link) => self.backends.close(link),
@@ -470,9 +578,19 @@ impl<C: Core> Shell<C> {
             let now = Instant::now();
             (now, now + STOP_TIME)
         });
-        let Self { link, xmpp, mut backends, storage, unasked, .. } = self;
+        let Self { link, xmpp, clients, mut backends, storage, unasked, .. } = self;
+        let link = async {
+            if let Some(link) = link {
+                link.finish(xmpp).await;
+            }
+        };
+        let clients = async {
+            if let Some(clients) = clients {
+                clients.finish().await;
+            }
+        };
         let everything = async {
-            tokio::join!(link.finish(xmpp), backends.finish(), finish_storage(storage, unasked));
+            tokio::join!(link, clients, backends.finish(), finish_storage(storage, unasked));
         };
         let second_order = async { while orders.recv().await.is_some_and(|order| order != Order::Stop) {} };
         tokio::select! {
@@ -484,12 +602,20 @@ impl<C: Core> Shell<C> {
     }
 }
 
+/// What the link to the XMPP server has to say; nothing, if we are the server.
+async fn next_report(link: Option<&mut XmppLink>, paused: bool) -> Report {
+    match link {
+        Some(link) => link.next(paused).await,
+        None => std::future::pending().await,
+    }
+}
+
 /// How things stand.
 fn snapshot<C: Core>(xmpp: &XmppState, since: u64, address: &str, jid: &str, core: &C) -> Snapshot {
     let status = core.status();
     let count = |number: usize| u32::try_from(number).unwrap_or(u32::MAX);
     let xmpp_error = match xmpp {
-        XmppState::Connected => "",
+        XmppState::Connected | XmppState::Listening => "",
         XmppState::Connecting(reason) => reason.as_deref().unwrap_or_default(),
         XmppState::Waiting { reason, .. } => reason,
     };

@@ -22,7 +22,7 @@ pub struct Status {
 /// How a transport does at a moment, for all who watch: the service manager, the bus.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Snapshot {
-    /// `connecting`, `connected` or `waiting`.
+    /// `connecting`, `connected` or `waiting`; in server mode `listening`.
     pub xmpp_state: &'static str,
     /// Since when, in microseconds since 1970.
     pub xmpp_since: u64,
@@ -45,10 +45,10 @@ pub struct Snapshot {
 }
 
 impl Snapshot {
-    /// Whether the link to the XMPP server stands.
+    /// Whether XMPP users can be served: the link to the XMPP server stands, or clients can connect.
     #[must_use]
     pub fn is_connected(&self) -> bool {
-        self.xmpp_state == XmppState::Connected.word()
+        [XmppState::Connected.word(), XmppState::Listening.word()].contains(&self.xmpp_state)
     }
 
     /// Whether it is known what came of the first attempt to connect.
@@ -58,13 +58,15 @@ impl Snapshot {
     }
 }
 
-/// How the link to the XMPP server stands.
+/// How the XMPP side stands.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum XmppState {
     /// Connecting; after a failure with its reason.
     Connecting(Option<String>),
     /// The handshake is done.
     Connected,
+    /// We are the server, and clients can connect.
+    Listening,
     /// Waiting before the next attempt.
     Waiting {
         /// Whether the handshake was ever done since the daemon started.
@@ -83,6 +85,7 @@ impl XmppState {
         match self {
             Self::Connecting(_) => "connecting",
             Self::Connected => "connected",
+            Self::Listening => "listening",
             Self::Waiting { .. } => "waiting",
         }
     }
@@ -94,11 +97,8 @@ pub fn line(xmpp: &XmppState, address: &str, jid: &str, core: &Status) -> String
     let mut line = match xmpp {
         XmppState::Connecting(None) => format!("connecting to {address}"),
         XmppState::Connecting(Some(reason)) => format!("connecting to {address} again ({reason})"),
-        XmppState::Connected => {
-            let users = count(core.online, "user");
-            let backends = count(core.backends, "backend");
-            format!("connected to {address} as {jid}, {users} online, {backends}")
-        }
+        XmppState::Connected => format!("connected to {address} as {jid}, {}", in_numbers(core)),
+        XmppState::Listening => format!("listening on {address}, {}", in_numbers(core)),
         XmppState::Waiting { connected_before, reason, delay } => {
             // "within", not "in": the line stays as it is while time passes.
             let again = format!("trying again within {} s", delay.as_secs_f64().ceil());
@@ -109,13 +109,17 @@ pub fn line(xmpp: &XmppState, address: &str, jid: &str, core: &Status) -> String
             }
         }
     };
-    if *xmpp == XmppState::Connected && core.connecting > 0 {
+    if matches!(xmpp, XmppState::Connected | XmppState::Listening) && core.connecting > 0 {
         line.push_str(&format!(", {} logging in", count(core.connecting, "user")));
     }
     if let Some(problem) = &core.problem {
         line.push_str(&format!("; {problem}"));
     }
     line
+}
+
+fn in_numbers(core: &Status) -> String {
+    format!("{} online, {}", count(core.online, "user"), count(core.backends, "backend"))
 }
 
 /// The line for a process with these transports, each with its JID. For one it is that one's own; for several a sum, and
@@ -177,6 +181,15 @@ mod tests {
             told(&XmppState::Connected, &core),
             "connected to 127.0.0.1:5347 as irc.example.org, 1 user online, 3 backends, \
              2 users logging in; no plugin"
+        );
+    }
+
+    #[test]
+    fn a_server_says_where_clients_connect() {
+        let core = Status { online: 12, backends: 1, connecting: 1, ..Status::default() };
+        assert_eq!(
+            line(&XmppState::Listening, "[::]:5222", "chat.example.org", &core),
+            "listening on [::]:5222, 12 users online, 1 backend, 1 user logging in"
         );
     }
 

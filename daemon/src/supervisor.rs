@@ -231,7 +231,7 @@ impl Supervisor {
                     stale: false,
                     proven: Rc::clone(&proven),
                 };
-                let (jid, address) = (parts.xmpp.jid.clone(), parts.xmpp.address());
+                let (jid, address) = (parts.xmpp.jid().to_owned(), parts.xmpp.address());
                 self.shells.spawn_local(Shell::new(*parts, reporter).run(taken));
                 (jid, address, receiver)
             }

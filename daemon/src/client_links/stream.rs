@@ -10,7 +10,8 @@ use std::rc::Rc;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
-use spectrum2_xmpp::framer::{Framer, Limits};
+use spectrum2_xmpp::framer::{Framer, Limits, Piece, StreamError};
+use spectrum2_xmpp::ns;
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt, ReadBuf};
 use tokio::net::TcpStream;
 use tokio::time::{sleep, timeout};
@@ -219,6 +220,10 @@ impl Connection {
             let mut pieces = Vec::new();
             let broken = loop {
                 match framer.next() {
+                    // RFC 6120 §4.8.2: what a server's clients speak.
+                    Ok(Some(Piece::Open(_))) if framer.content_ns() != ns::CLIENT => {
+                        break Some(StreamError::InvalidNamespace);
+                    }
                     Ok(Some(piece)) => pieces.push(piece),
                     Ok(None) => break None,
                     Err(error) => break Some(error),

@@ -269,16 +269,21 @@ async fn what_is_no_xmpp_gets_an_error_and_an_end() {
     LocalSet::new()
         .run_until(async {
             let mut world = World::new(None);
-            let mut socket = world.connect().await;
-            world.opened(Cover::Plain).await;
-            say(&mut socket, "GET / HTTP/1.1\r\n\r\n").await;
-            let answer = rest(&mut socket).await;
-            assert!(
-                answer.starts_with("<?xml version='1.0'?><stream:stream xmlns='jabber:client'"),
-                "{answer}"
-            );
-            assert!(answer.contains("<bad-format"), "{answer}");
-            assert_eq!(world.closed().await, "it sent what is no XMPP");
+            let component = HEADER.replace("jabber:client", "jabber:component:accept");
+            for (text, condition) in
+                [("GET / HTTP/1.1\r\n\r\n", "bad-format"), (&component, "invalid-namespace")]
+            {
+                let mut socket = world.connect().await;
+                world.opened(Cover::Plain).await;
+                say(&mut socket, text).await;
+                let answer = rest(&mut socket).await;
+                assert!(
+                    answer.starts_with("<?xml version='1.0'?><stream:stream xmlns='jabber:client'"),
+                    "{answer}"
+                );
+                assert!(answer.contains(&format!("<{condition} ")), "{answer}");
+                assert_eq!(world.closed().await, "it sent what is no XMPP");
+            }
         })
         .await;
 }

@@ -13,6 +13,7 @@ use crate::backend_link::BackendSource;
 use crate::exit::Exit;
 use crate::gateway::admin::{Refusal, Request as AdminRequest, Ticket};
 use crate::gateway::{Action, Counters, Event, Link, Time, Token};
+use crate::run::Front;
 use crate::run::STOP_TIME;
 use crate::status::Status;
 use crate::storage::{Request, Storage};
@@ -220,7 +221,7 @@ impl World {
 fn transport(settings: Settings, controls: &Rc<Controls>, launcher: PathBuf) -> Transport<Relay> {
     Transport::Served(Box::new(Parts {
         core: Relay(Rc::clone(controls)),
-        xmpp: settings,
+        xmpp: Front::Component(settings),
         backends: Rc::new(BackendSource::Socket(launcher)),
         storage: storage(),
         bus: None,
