@@ -36,6 +36,7 @@ class Transport:
         self._born = time.time()
         self.file = Path(f"/etc/spectrum2/transports/{name}.cfg")
         given = {key.replace("__", ".", 1): value for key, value in options.items()}
+        self.vhosts = given.get("vhosts.vhost") or []
         protocol = given.setdefault("service.protocol", "prpl-irc")
         self.options = {
             "service.jid": self.jid,
@@ -83,7 +84,8 @@ class Transport:
         await systemctl("stop", self.unit, self.socket_unit, self.backend_unit)
         await systemctl("reset-failed", self.unit, self.socket_unit, self.backend_unit)
         self.file.unlink(missing_ok=True)
-        shutil.rmtree(f"/var/lib/spectrum2/{self.jid}", ignore_errors=True)
+        for jid in [self.jid, *self.vhosts]:
+            shutil.rmtree(f"/var/lib/spectrum2/{jid}", ignore_errors=True)
         shutil.rmtree(f"/var/lib/spectrum2-backend/{self.name}", ignore_errors=True)
 
     async def says_of_itself(self, text: str, within: float = 30.0) -> str:

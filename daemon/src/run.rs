@@ -358,7 +358,9 @@ impl<C: Core> Shell<C> {
         self.enter(XmppState::Waiting { connected_before, reason: error.to_string(), delay });
         self.refusal.clear();
         if self.xmpp.take().is_some() {
-            tracing::warn!("The connection to the XMPP server at {address} is lost: {error}. {again}");
+            tracing::warn!(
+                "The connection to the XMPP server at {address} as {jid} is lost: {error}. {again}"
+            );
             self.event(Event::XmppDown);
         } else if error.is_final() && !self.connected_before {
             // Logged by the supervisor, who decides what that means for the process.

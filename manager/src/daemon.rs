@@ -6,7 +6,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use serde::Serialize;
-use spectrum2_config::Instance;
 use tokio::time::timeout;
 use zbus::fdo::PropertiesProxy;
 use zbus::names::InterfaceName;
@@ -160,12 +159,13 @@ pub struct Daemon {
 }
 
 impl Daemon {
-    /// The transport of that name, whether or not it is there. A command waits `patience` for its answer.
+    /// The transport of that name, whether or not it is there: that of the instance, or the JID of a vhost. A command
+    /// waits `patience` for its answer.
     ///
     /// # Errors
-    /// The connection is of no use.
-    pub async fn new(connection: &Connection, instance: &Instance, patience: Duration) -> zbus::Result<Self> {
-        let name = bus_name(instance);
+    /// The connection is of no use, or the name is too long for a bus.
+    pub async fn new(connection: &Connection, name: &str, patience: Duration) -> zbus::Result<Self> {
+        let name = bus_name(name);
         let calls = TransportProxy::builder(connection)
             .destination(name.clone())
             .cache_properties(CacheProperties::No)
@@ -231,9 +231,9 @@ impl Daemon {
 /// The name on the bus: an element of it has letters, digits and `_` only, and begins with no digit, so everything
 /// else is written as sd_bus_path_encode(3) does.
 #[must_use]
-pub fn bus_name(instance: &Instance) -> String {
+pub fn bus_name(name: &str) -> String {
     let mut label = String::new();
-    for (index, byte) in instance.as_str().bytes().enumerate() {
+    for (index, byte) in name.bytes().enumerate() {
         if byte.is_ascii_alphabetic() || (byte.is_ascii_digit() && index > 0) {
             label.push(char::from(byte));
         } else {
@@ -290,9 +290,9 @@ mod tests {
 
     #[test]
     fn every_name_has_a_bus_name_of_its_own() {
-        let named = |name: &str| bus_name(&name.parse().unwrap());
-        assert_eq!(named("irc"), "im.spectrum.Transport1.irc");
-        assert_eq!(named("0irc1"), "im.spectrum.Transport1._30irc1");
-        assert_eq!(named("a_b.c"), "im.spectrum.Transport1.a_5fb_2ec");
+        assert_eq!(bus_name("irc"), "im.spectrum.Transport1.irc");
+        assert_eq!(bus_name("0irc1"), "im.spectrum.Transport1._30irc1");
+        assert_eq!(bus_name("a_b.c"), "im.spectrum.Transport1.a_5fb_2ec");
+        assert_eq!(bus_name("irc-2.example.org"), "im.spectrum.Transport1.irc_2d2_2eexample_2eorg");
     }
 }

@@ -63,13 +63,20 @@ impl Transport {
 
     /// JIDs of the further transports that the same process serves.
     #[must_use]
-    pub fn vhosts(&self) -> &[String] {
-        self.config.as_ref().map(|config| config.vhosts.vhost.as_slice()).unwrap_or_default()
+    pub fn vhosts(&self) -> Vec<&str> {
+        self.config.as_ref().map(Config::further_jids).unwrap_or_default()
+    }
+
+    /// Which of them has this name, if it is not the transport itself.
+    #[must_use]
+    pub fn vhost(&self, name: &str) -> Option<&str> {
+        let is_itself = self.name == name || self.jid.eq_ignore_ascii_case(name);
+        self.vhosts().into_iter().find(|vhost| !is_itself && vhost.eq_ignore_ascii_case(name))
     }
 
     fn is_called(&self, name: &str) -> bool {
         let is = |jid: &str| !jid.is_empty() && jid.eq_ignore_ascii_case(name);
-        self.name == name || is(&self.jid) || self.vhosts().iter().any(|vhost| is(vhost))
+        self.name == name || is(&self.jid) || self.vhosts().into_iter().any(is)
     }
 }
 
@@ -192,6 +199,9 @@ mod tests {
         };
         assert_eq!(select(&[]), ["icq", "irc"]);
         assert_eq!(select(&["irc", "icq.example.net", "IRC.example.org"]), ["irc", "icq"]);
+        let vhost = |name: &str| fleet.find(name).unwrap().vhost(name);
+        assert_eq!(vhost("ICQ.example.net"), Some("icq.example.net"));
+        assert_eq!((vhost("icq"), vhost("icq.example.org")), (None, None));
     }
 
     #[test]

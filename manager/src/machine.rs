@@ -2,7 +2,6 @@
 
 use std::time::Duration;
 
-use spectrum2_config::Instance;
 use zbus::Connection;
 
 use crate::bus::{self, connect, is_booted_with_systemd};
@@ -51,19 +50,19 @@ impl Machine {
         })
     }
 
-    /// A transport on the bus, if there is a bus.
-    pub async fn try_daemon(&self, instance: &Instance) -> Option<Daemon> {
+    /// A transport on the bus by the name of its instance or the JID of a vhost, if there is a bus.
+    pub async fn try_daemon(&self, name: &str) -> Option<Daemon> {
         // A name that the bus does not take is no transport's.
-        Daemon::new(self.bus.as_ref()?, instance, self.patience).await.ok()
+        Daemon::new(self.bus.as_ref()?, name, self.patience).await.ok()
     }
 
-    /// A transport on the bus.
+    /// A transport on the bus, or this one of its vhosts.
     ///
     /// # Errors
     /// There is no bus, or the transport has no name for it.
-    pub async fn daemon(&self, transport: &Transport) -> Result<Daemon, Failure> {
+    pub async fn daemon(&self, transport: &Transport, vhost: Option<&str>) -> Result<Daemon, Failure> {
         let instance = transport.instance()?;
-        self.try_daemon(instance).await.ok_or_else(|| {
+        self.try_daemon(vhost.unwrap_or(instance.as_str())).await.ok_or_else(|| {
             Failure::unavailable(
                 "There is no system bus here, so a running transport cannot be asked. Start dbus.",
             )

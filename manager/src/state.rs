@@ -89,6 +89,19 @@ impl State {
     }
 }
 
+/// A further transport of the same process.
+#[derive(Clone, Debug, Serialize)]
+pub struct Vhost {
+    /// Its JID.
+    pub jid: String,
+    /// The state in a word.
+    pub state: State,
+    /// What there is to say about the state.
+    pub detail: String,
+    /// What it says.
+    pub transport: Option<Facts>,
+}
+
 /// Everything that is known about a transport.
 #[derive(Clone, Debug, Serialize)]
 pub struct Report {
@@ -96,8 +109,8 @@ pub struct Report {
     pub name: String,
     /// Its JID; empty if nobody told it.
     pub jid: String,
-    /// Further JIDs that it serves.
-    pub vhosts: Vec<String>,
+    /// Further transports that the same process serves.
+    pub vhosts: Vec<Vhost>,
     /// Its file.
     pub file: String,
     /// The state in a word.
@@ -124,12 +137,30 @@ pub struct Report {
     pub troubled_users: Vec<User>,
 }
 
+impl Vhost {
+    /// One that does as the process does.
+    fn like(state: State, jid: &str) -> Self {
+        Self { jid: jid.to_owned(), state, detail: String::new(), transport: None }
+    }
+}
+
 impl Report {
+    /// Whether all is well, as far as can be told.
+    pub fn exit(&self) -> Exit {
+        self.vhosts
+            .iter()
+            .map(|vhost| vhost.state)
+            .chain([self.state])
+            .map(State::exit)
+            .max()
+            .unwrap_or(Exit::Ok)
+    }
+
     fn new(transport: &Transport, state: State, detail: String) -> Self {
         Self {
             name: transport.name.clone(),
             jid: transport.jid.clone(),
-            vhosts: transport.vhosts().to_vec(),
+            vhosts: transport.vhosts().into_iter().map(|jid| Vhost::like(state, jid)).collect(),
             file: transport.file.display().to_string(),
             state,
             detail,
@@ -162,7 +193,7 @@ pub async fn report(machine: &Machine, transport: &Transport) -> Report {
         Ok(instance) => instance,
         Err(problem) => return Report::new(transport, State::Broken, problem.clone()),
     };
-    let daemon = machine.try_daemon(instance).await;
+    let daemon = machine.try_daemon(instance.as_str()).await;
     let facts = async {
         match &daemon {
             Some(daemon) => daemon.facts().await,
@@ -170,7 +201,8 @@ pub async fn report(machine: &Machine, transport: &Transport) -> Report {
         }
     };
     let Some(systemd) = &machine.systemd else {
-        return without_systemd(transport, facts.await);
+        let report = without_systemd(transport, facts.await);
+        return with_vhosts(machine, report, false).await;
     };
     let (daemon_unit, launcher_unit) = (units::daemon(instance), units::launcher(instance));
     let unit = match systemd.unit(&daemon_unit).await {
@@ -186,6 +218,7 @@ pub async fn report(machine: &Machine, transport: &Transport) -> Report {
     let facts = facts.await;
     let (state, detail) = alive(&unit, &facts);
     let report = Report { is_stale, ..Report::new(transport, state, detail) }.with_facts(facts);
+    let report = with_vhosts(machine, report, unit.active == "activating").await;
     measured(report, systemd, (&daemon_unit, &unit), &launcher_unit).await
 }
 
@@ -236,6 +269,29 @@ fn alive(unit: &Unit, facts: &zbus::Result<Facts>) -> (State, String) {
             Trouble::Other => (State::Unknown, error.to_string()),
         },
     }
+}
+
+/// Asks the further transports of a process that answers. They have names of their own on the bus.
+async fn with_vhosts(machine: &Machine, mut report: Report, is_starting: bool) -> Report {
+    if report.transport.is_none() {
+        return report;
+    }
+    for vhost in &mut report.vhosts {
+        let Some(daemon) = machine.try_daemon(&vhost.jid).await else { continue };
+        match daemon.facts().await {
+            Ok(facts) => {
+                (vhost.state, vhost.detail) = said(&facts, is_starting);
+                vhost.transport = Some(facts);
+            }
+            Err(_) if is_starting => vhost.state = State::Starting,
+            Err(error) if trouble(&error) == Trouble::Absent => {
+                vhost.state = State::Failed;
+                vhost.detail = "the process does not serve it; its log says why".to_owned();
+            }
+            Err(error) => (vhost.state, vhost.detail) = (State::Unknown, error.to_string()),
+        }
+    }
+    report
 }
 
 /// What a transport says about itself.

@@ -102,6 +102,59 @@ async fn status_of_a_healthy_fleet_is_a_success() {
 }
 
 #[tokio::test]
+async fn vhosts_are_shown_under_their_transport() {
+    let Stage { bus, systemd, manager } = stage().await;
+    manager.transport("irc", "[vhosts]\nvhost=a.example.net\nvhost=b.example.net\nvhost=c.example.net\n");
+    systemd.set("spectrum2@irc.service", Unit::active());
+    let _irc = Transport::connected("irc.example.org").serve(&bus, "irc").await;
+    let _a = Transport::connected("a.example.net").serve(&bus, "a_2eexample_2enet").await;
+    let refused = Transport {
+        xmpp_state: "waiting",
+        xmpp_error: "not-authorized",
+        ..Transport::connected("b.example.net")
+    };
+    let _b = refused.serve(&bus, "b_2eexample_2enet").await;
+
+    let run = manager.run("status").await;
+    assert_eq!(run.exit, 3, "one is not connected: {run:?}");
+    assert_eq!(
+        words(&run.out)[1..],
+        [
+            vec!["irc", "irc.example.org", "running", "1/3", "1", "20", "MiB", "connected"],
+            vec!["a.example.net", "running", "1/3", "1", "connected"],
+            vec!["b.example.net", "waiting", "1/3", "1", "not-authorized"],
+            "c.example.net failed the process does not serve it; its log says why".split(' ').collect(),
+        ]
+    );
+    let report = manager.run("status irc --json").await.json()[0].clone();
+    let vhosts: Vec<_> = report["vhosts"].as_array().unwrap().iter().map(|vhost| &vhost["state"]).collect();
+    assert_eq!(vhosts, ["running", "waiting", "failed"]);
+    let detailed = manager.run("status a.example.net").await.out;
+    assert!(detailed.contains("vhost:      b.example.net waiting, not-authorized\n"), "{detailed}");
+}
+
+#[tokio::test]
+async fn what_is_asked_of_a_vhost_the_vhost_answers() {
+    let Stage { bus, systemd, manager } = stage().await;
+    manager.transport("irc", "[vhosts]\nvhost=chat.example.net\n");
+    systemd.set("spectrum2@irc.service", Unit::active());
+    let chat = Transport::connected("chat.example.net").serve(&bus, "chat_2eexample_2enet").await;
+
+    // The transport itself is not there, so nobody else can have answered.
+    let users = manager.run("users Chat.Example.Net").await;
+    assert!(users.exit == 0 && users.out.contains("juliet@example.org"), "{users:?}");
+    assert_eq!(manager.run("chat.example.net online_users_count").await.out, "12\n");
+    assert_eq!(manager.run("user show chat.example.net romeo@example.org").await.exit, 0);
+    assert_eq!(manager.run("users irc").await.exit, 69);
+
+    // It has no process of its own, though.
+    let stop = manager.run("stop chat.example.net").await;
+    assert_eq!(stop.out, "irc: stopped\n");
+    assert!(stop.err.contains("chat.example.net is a vhost of irc"), "{}", stop.err);
+    chat.close().await.unwrap();
+}
+
+#[tokio::test]
 async fn a_large_fleet_is_no_burden_for_the_bus() {
     let Stage { bus: _bus, systemd: _systemd, manager } = stage().await;
     for number in 0..200 {
@@ -119,6 +172,7 @@ async fn status_of_one_transport_names_the_logins_that_are_not_well() {
     manager.transport("irc", "[vhosts]\nvhost=chat.example.net\n");
     systemd.set("spectrum2@irc.service", Unit::active());
     let _irc = Transport::connected("irc.example.org").serve(&bus, "irc").await;
+    let _chat = Transport::connected("chat.example.net").serve(&bus, "chat_2eexample_2enet").await;
 
     let run = manager.run("status chat.example.net").await;
 
@@ -240,6 +294,11 @@ async fn a_reload_names_what_takes_a_restart() {
     manager.transport("irc", "");
     systemd.set("spectrum2@irc.service", Unit::active());
     let irc = Transport::connected("irc.example.org").serve(&bus, "irc").await;
+    manager.transport("irc", "[vhosts]\nvhost=chat.example.net\n");
+    let chat = Transport { is_strict: true, ..Transport::connected("chat.example.net") };
+    let chat = chat.serve(&bus, "chat_2eexample_2enet").await;
+    assert_eq!(manager.run("reload").await.exit, 4, "the vhost was not asked");
+    chat.close().await.unwrap();
 
     assert_eq!(manager.run("reload").await.out, "irc: reloaded: takes a restart: service.port\n");
     assert!(systemd.orders().is_empty());
@@ -363,6 +422,7 @@ async fn the_commands_of_spectrum_2_are_passed_on_word_for_word() {
     manager.transport("irc", "[vhosts]\nvhost=chat.example.net\n");
     systemd.set("spectrum2@irc.service", Unit::active());
     let _irc = Transport::connected("irc.example.org").serve(&bus, "irc").await;
+    let _chat = Transport::connected("chat.example.net").serve(&bus, "chat_2eexample_2enet").await;
 
     for name in ["irc", "irc.example.org", "chat.example.net"] {
         let run = manager.run(&format!("{name} online_users_count")).await;

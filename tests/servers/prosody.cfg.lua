@@ -31,6 +31,10 @@ Component "irc.prosody.test"
 Component "xmpp.prosody.test"
     component_secret = "capulet"
 
+-- Its secret is not the one of the others.
+Component "montague.prosody.test"
+    component_secret = "montague"
+
 Component "trusted.prosody.test"
     component_secret = "capulet"
     modules_enabled = { "privilege" }

@@ -60,7 +60,9 @@ fn files(fleet: &Fleet, names: &[String]) -> Result<Vec<PathBuf>, Failure> {
 fn clashes(fleet: &Fleet) -> Vec<String> {
     let mut owners: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
     for transport in &fleet.transports {
-        for jid in transport.vhosts().iter().chain([&transport.jid]).filter(|jid| !jid.is_empty()) {
+        for jid in
+            transport.vhosts().into_iter().chain([transport.jid.as_str()]).filter(|jid| !jid.is_empty())
+        {
             owners.entry(jid).or_default().push(&transport.name);
         }
     }

@@ -6,6 +6,7 @@ use tokio::time::Instant;
 use super::{Context, at_once, standalone};
 use crate::bus::{self, Trouble};
 use crate::cause;
+use crate::daemon::Daemon;
 use crate::fleet::{Fleet, Transport};
 use crate::machine::Machine;
 use crate::outcome::{Exit, Failure};
@@ -87,6 +88,15 @@ pub async fn run(context: &Context, order: Order, names: &[String]) -> Result<Ex
     let machine = context.machine().await?;
     let fleet = context.fleet(&machine).await?;
     let mut selected = selected(context, &fleet, names)?;
+    for (name, transport) in names.iter().filter_map(|name| Some((name, fleet.find(name).ok()?))) {
+        if transport.vhost(name).is_some() {
+            let note = format!(
+                "{name} is a vhost of {}: the order is for all that its process serves.",
+                transport.name
+            );
+            context.terminal.note(&note);
+        }
+    }
     let Some(systemd) = &machine.systemd else {
         return standalone::run(context, order, &selected, names.is_empty()).await;
     };
@@ -253,11 +263,18 @@ async fn judge(
 
 /// Asks the transport itself, which can tell what takes a restart; systemd only if the bus has no way to it.
 async fn reload(machine: &Machine, systemd: &Systemd, transport: &Transport, deadline: Instant) -> Outcome {
-    let (instance, daemon) = match (transport.instance(), machine.daemon(transport).await) {
-        (Ok(instance), Ok(daemon)) => (instance, daemon),
-        (Err(failure), _) | (_, Err(failure)) => return Outcome::failure(transport, failure),
+    let instance = match transport.instance() {
+        Ok(instance) => instance,
+        Err(failure) => return Outcome::failure(transport, failure),
     };
-    match daemon.in_time(daemon.calls.reload()).await {
+    let mut daemons = Vec::new();
+    for vhost in [None].into_iter().chain(transport.vhosts().into_iter().map(Some)) {
+        match machine.daemon(transport, vhost).await {
+            Ok(daemon) => daemons.push(daemon),
+            Err(failure) => return Outcome::failure(transport, failure),
+        }
+    }
+    match reload_all(&daemons).await {
         Ok(options) if options.is_empty() => Outcome::done(transport, "reloaded", ""),
         Ok(options) => {
             let detail = format!("takes a restart: {}", options.join(", "));
@@ -285,6 +302,22 @@ async fn reload(machine: &Machine, systemd: &Systemd, transport: &Transport, dea
 fn not_running(transport: &Transport) -> Outcome {
     let detail = "it does not run; it reads its file when it starts";
     Outcome { exit: Exit::NotRunning, ..Outcome::done(transport, "not reloaded", detail) }
+}
+
+/// Has the transport and its vhosts read the file again; gives the options that take a restart. A vhost that is not
+/// served has nothing to reload.
+async fn reload_all(daemons: &[Daemon]) -> zbus::Result<Vec<String>> {
+    let mut options = Vec::new();
+    for (index, daemon) in daemons.iter().enumerate() {
+        match daemon.in_time(daemon.calls.reload()).await {
+            Ok(more) => options.extend(more),
+            Err(error) if index > 0 && bus::trouble(&error) == Trouble::Absent => {}
+            Err(error) => return Err(error),
+        }
+    }
+    options.sort();
+    options.dedup();
+    Ok(options)
 }
 
 /// One line for each transport; what the journal has below it.

@@ -34,9 +34,13 @@ pub async fn run(context: &Context) -> Result<Exit, Failure> {
         for transport in &fleet.transports {
             let file = transport.file.display().to_string();
             table.row([&transport.name, &transport.jid, &file].map(|text| (text.clone(), Tone::Plain)));
+            for vhost in transport.vhosts() {
+                table.row(["", vhost, ""].map(|text| (text.to_owned(), Tone::Plain)));
+            }
         }
         terminal.print_table(&table);
     } else {
+        // COMPAT(Spectrum 2): no vhosts.
         for transport in fleet.transports.iter().filter(|transport| !transport.jid.is_empty()) {
             terminal.print(&format!("{}\n", transport.jid));
         }

@@ -67,7 +67,7 @@ impl Context {
         for transport in unread {
             if let Ok(instance) = transport.instance.clone() {
                 let machine = machine.clone();
-                answers.push(async move { machine.try_daemon(&instance).await?.facts().await.ok() });
+                answers.push(async move { machine.try_daemon(instance.as_str()).await?.facts().await.ok() });
                 asked.push(transport);
             }
         }
@@ -77,12 +77,12 @@ impl Context {
         Ok(fleet)
     }
 
-    /// A running transport with that name or JID.
+    /// A running transport with that name or JID, which may be that of a vhost.
     async fn daemon(&self, name: &str) -> Result<(Transport, Daemon), Failure> {
         let machine = self.machine().await?;
         let fleet = self.fleet(&machine).await?;
         let transport = fleet.find(name)?.clone();
-        let daemon = machine.daemon(&transport).await?;
+        let daemon = machine.daemon(&transport, transport.vhost(name)).await?;
         Ok((transport, daemon))
     }
 }

@@ -2,11 +2,11 @@
 
 use super::{Context, at_once};
 use crate::bus;
-use crate::daemon::User;
+use crate::daemon::{Facts, User};
 use crate::fleet::Transport;
 use crate::machine::Machine;
 use crate::outcome::{Exit, Failure};
-use crate::state::{Report, State, report};
+use crate::state::{Report, State, Vhost, report};
 use crate::table::{Table, Tone, plain};
 use crate::words::{bytes, count, now, since, until};
 
@@ -39,7 +39,7 @@ pub async fn run(context: &Context, names: &[String], short: bool) -> Result<Exi
     } else {
         terminal.print_table(&table(&reports));
     }
-    Ok(reports.iter().map(|report| report.state.exit()).max().unwrap_or(Exit::Ok))
+    Ok(reports.iter().map(Report::exit).max().unwrap_or(Exit::Ok))
 }
 
 /// Asks all at once.
@@ -53,18 +53,27 @@ async fn reports(machine: &Machine, transports: Vec<Transport>) -> Vec<Report> {
 
 /// Who is neither online nor offline, if the transport tells.
 async fn troubled_users(context: &Context, machine: &Machine, transport: &Transport) -> Vec<User> {
-    let Ok(daemon) = machine.daemon(transport).await else { return Vec::new() };
-    daemon.troubled_users().await.unwrap_or_else(|error| {
-        let failure = bus::failure(&error, &transport.name);
-        context.terminal.note(&format!("The logins of users are not shown: {failure}"));
-        Vec::new()
-    })
+    let mut users = Vec::new();
+    for vhost in [None].into_iter().chain(transport.vhosts().into_iter().map(Some)) {
+        let Ok(daemon) = machine.daemon(transport, vhost).await else { continue };
+        match daemon.troubled_users().await {
+            Ok(more) => users.extend(more),
+            // Said already.
+            Err(error) if vhost.is_some() && bus::trouble(&error) == bus::Trouble::Absent => {}
+            Err(error) => {
+                let failure = bus::failure(&error, vhost.unwrap_or(&transport.name));
+                context.terminal.note(&format!("The logins of users are not shown: {failure}"));
+            }
+        }
+    }
+    users
 }
 
 /// COMPAT(Spectrum 2): `"FILE": JID Running`, and a line for each vhost.
 fn print_short(context: &Context, report: &Report) {
-    let state = if report.state.has_process() { "Running" } else { "Stopped" };
-    for jid in report.vhosts.iter().chain([&report.jid]) {
+    let vhosts = report.vhosts.iter().map(|vhost| (&vhost.jid, vhost.state));
+    for (jid, state) in vhosts.chain([(&report.jid, report.state)]) {
+        let state = if state.has_process() { "Running" } else { "Stopped" };
         context.terminal.print(&format!("\"{}\": {jid} {state}\n", report.file));
     }
 }
@@ -72,26 +81,36 @@ fn print_short(context: &Context, report: &Report) {
 fn table(reports: &[Report]) -> Table {
     let mut table = Table::new(&["NAME", "JID", "STATE", "USERS", "BACKENDS", "MEMORY", "DETAIL"]);
     for report in reports {
-        let facts = report.transport.as_ref();
-        let cells = [
-            report.name.clone(),
-            report.jid.clone(),
-            report.state.word().to_owned(),
-            facts
-                .map(|facts| format!("{}/{}", facts.online_users, facts.registered_users))
-                .unwrap_or_default(),
-            facts.map(|facts| facts.backends.to_string()).unwrap_or_default(),
-            report.memory.map(bytes).unwrap_or_default(),
-            report.detail.clone(),
-        ];
-        const STATE: usize = 2;
-        table.row(
-            cells.into_iter().enumerate().map(|(column, text)| {
-                (text, if column == STATE { report.state.tone() } else { Tone::Plain })
-            }),
-        );
+        let memory = report.memory.map(bytes).unwrap_or_default();
+        let (facts, detail) = (report.transport.as_ref(), &report.detail);
+        table.row(row(&report.name, &report.jid, report.state, facts, memory, detail));
+        // What the process uses stands above.
+        for Vhost { jid, state, detail, transport } in &report.vhosts {
+            table.row(row("", jid, *state, transport.as_ref(), String::new(), detail));
+        }
     }
     table
+}
+
+fn row(
+    name: &str,
+    jid: &str,
+    state: State,
+    facts: Option<&Facts>,
+    memory: String,
+    detail: &str,
+) -> [(String, Tone); 7] {
+    let users = facts.map(|facts| format!("{}/{}", facts.online_users, facts.registered_users));
+    let backends = facts.map(|facts| facts.backends.to_string());
+    [
+        (name.to_owned(), Tone::Plain),
+        (jid.to_owned(), Tone::Plain),
+        (state.word().to_owned(), state.tone()),
+        (users.unwrap_or_default(), Tone::Plain),
+        (backends.unwrap_or_default(), Tone::Plain),
+        (memory, Tone::Plain),
+        (detail.to_owned(), Tone::Plain),
+    ]
 }
 
 fn print_details(context: &Context, report: &Report) {
@@ -145,7 +164,9 @@ fn facts(report: &Report) -> Vec<(&'static str, String)> {
         report.tasks.map(|tasks| count(usize::try_from(tasks).unwrap_or(usize::MAX), "task")),
     ];
     lines.push(("uses", used.into_iter().flatten().collect::<Vec<_>>().join(", ")));
-    lines.push(("vhosts", report.vhosts.join(", ")));
+    for Vhost { jid, state, detail, .. } in &report.vhosts {
+        lines.push(("vhost", format!("{jid} {}, {detail}", state.word()).trim_end_matches(", ").to_owned()));
+    }
     lines.push(("file", report.file.clone()));
     lines.push(("at boot", report.enabled.clone()));
     lines

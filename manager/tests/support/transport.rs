@@ -90,8 +90,11 @@ impl Transport {
         vec![(1, 4712, 1, 2048, "ready".to_owned(), "romeo@example.org".to_owned())]
     }
 
-    fn reload(&self) -> Vec<String> {
-        vec!["service.port".to_owned()]
+    fn reload(&self) -> Result<Vec<String>, Error> {
+        if self.is_strict {
+            return Err(Error::NotPermitted("It takes an administrator.".to_owned()));
+        }
+        Ok(vec!["service.port".to_owned()])
     }
 
     fn set_log_level(&self, subsystem: &str, user: &str, level: &str, seconds: u32) {
