@@ -411,6 +411,11 @@ impl Context {
         format!("{node}@{}", self.jid)
     }
 
+    /// The same as a JID; `None` if `node` cannot be in one.
+    pub(super) fn contact_jid(&self, node: &str) -> Option<BareJid> {
+        BareJid::new(&self.contact_bare(node)).ok()
+    }
+
     /// Tells the user something, from the gateway.
     pub(super) fn tell(&mut self, user: &BareJid, text: &str) {
         let message = self.notice(user.as_str(), text);

@@ -2,6 +2,7 @@
 
 use jid::BareJid;
 use spectrum2_backend_protocol::{Capabilities, Extensions, Frame, Stats, extension};
+use spectrum2_xmpp::xep_0085::ChatState;
 use tracing::{debug, error, info, trace, warn};
 
 use super::admin::{Memory, Notice};
@@ -201,9 +202,9 @@ impl Gateway {
             Frame::BuddyChanged(buddy) => user.buddy_changed(cx, &buddy),
             Frame::BuddyRemoved(buddy) => user.buddy_removed(cx, &buddy),
             Frame::ConvMessage(message) => user.network_message(cx, &message),
-            Frame::BuddyTyping(buddy) => user.network_chat_state(cx, &buddy, "composing"),
-            Frame::BuddyTyped(buddy) => user.network_chat_state(cx, &buddy, "paused"),
-            Frame::BuddyStoppedTyping(buddy) => user.network_chat_state(cx, &buddy, "active"),
+            Frame::BuddyTyping(buddy) => user.network_chat_state(cx, &buddy, ChatState::Composing),
+            Frame::BuddyTyped(buddy) => user.network_chat_state(cx, &buddy, ChatState::Paused),
+            Frame::BuddyStoppedTyping(buddy) => user.network_chat_state(cx, &buddy, ChatState::Active),
             Frame::AuthRequest(buddy) => user.auth_request(cx, &buddy),
             Frame::Attention(message) => user.network_attention(cx, &message),
             Frame::ConvMessageAck(message) => user.network_receipt(cx, &message),

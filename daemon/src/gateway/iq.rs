@@ -2,7 +2,7 @@
 
 use spectrum2_xmpp::stanza::{Condition, ErrorType, StanzaError, iq_result};
 use spectrum2_xmpp::xep_0030::Info;
-use spectrum2_xmpp::{Element, ns, xep_0106};
+use spectrum2_xmpp::{Element, ns, xep_0092, xep_0100, xep_0106};
 
 use super::adhoc;
 use super::context::{Context, Query};
@@ -44,26 +44,20 @@ pub fn answer_stranger(cx: &mut Context, iq: &Element, node: Option<&str>) -> bo
 
 /// XEP-0092.
 fn version(cx: &mut Context, iq: &Element) {
-    let query = Element::new("query", ns::VERSION)
-        .child(Element::new("name", ns::VERSION).text("Spectrum 2"))
-        .child(Element::new("version", ns::VERSION).text(env!("CARGO_PKG_VERSION")));
-    cx.send(iq_result(iq).child(query));
+    cx.send(iq_result(iq).child(xep_0092::answer("Spectrum 2", env!("CARGO_PKG_VERSION"))));
 }
 
 /// XEP-0100 §6: how people on the network are named, and what the JID of one is.
 fn gateway_prompt(cx: &mut Context, iq: &Element, query: &Element, get: bool) {
     if get {
         let texts = &cx.config.gateway_responder;
-        let answer = Element::new("query", ns::GATEWAY)
-            .child(Element::new("desc", ns::GATEWAY).text(texts.label.clone()))
-            .child(Element::new("prompt", ns::GATEWAY).text(texts.prompt.clone()));
-        cx.send(iq_result(iq).child(answer));
+        let question = xep_0100::question(&texts.label, &texts.prompt);
+        cx.send(iq_result(iq).child(question));
         return;
     }
-    let name = query.child_text("prompt", ns::GATEWAY).unwrap_or_default();
-    let name = name.trim();
+    let name = xep_0100::entered(query).unwrap_or_default();
     // Who pastes an escaped name means what it stands for.
-    let name = if name.contains(r"\40") { xep_0106::unescape(name).into_owned() } else { name.to_owned() };
+    let name = if name.contains(r"\40") { xep_0106::unescape(&name).into_owned() } else { name };
     match xep_0106::legacy_name_to_node(&name, cx.escaping()) {
         Some(node) => {
             let jid = Element::new("jid", ns::GATEWAY).text(cx.contact_bare(node.as_str()));

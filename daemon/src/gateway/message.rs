@@ -7,6 +7,7 @@ use jid::{BareJid, Jid};
 use serde::{Deserialize, Serialize};
 use spectrum2_backend_protocol::{Buddy, ConversationMessage, Frame, MessageResult};
 use spectrum2_xmpp::stanza::{Condition, ErrorType};
+use spectrum2_xmpp::xep_0085::ChatState;
 use spectrum2_xmpp::{Element, Node, ns, xep_0066, xep_0071, xep_0082};
 
 use super::contact::fold;
@@ -64,7 +65,7 @@ impl User {
         let name = self.contacts.legacy_name(node);
         // Who writes to a person means the person, not somebody in a room.
         self.rooms.private.remove(&fold(&name));
-        let chat_state = chat_state(stanza);
+        let chat_state = ChatState::read(stanza);
         let body = body(stanza);
         let attention = stanza.find("attention", ns::ATTENTION).is_some();
         if body.is_none() && !attention {
@@ -239,6 +240,8 @@ impl User {
             ChatState::Composing => Frame::BuddyTyping(buddy),
             ChatState::Paused => Frame::BuddyTyped(buddy),
             ChatState::Active => Frame::BuddyStoppedTyping(buddy),
+            // Networks do not know them.
+            ChatState::Inactive | ChatState::Gone => return,
         };
         cx.frame(link, frame);
     }
@@ -276,7 +279,7 @@ impl User {
                 self.send_carbon(cx, &node, stanza);
             } else {
                 // XEP-0085 §5.1: a message with content says `active`.
-                let stanza = stanza.child(Element::new("active", ns::CHATSTATES));
+                let stanza = stanza.child(ChatState::Active.element());
                 let stanza = stanza.with("from", cx.contact_full(&node)).with("to", self.jid.as_str());
                 cx.send(stanza);
             }
@@ -299,14 +302,14 @@ impl User {
     }
 
     /// A contact is writing, has written, stopped.
-    pub fn network_chat_state(&mut self, cx: &mut Context, buddy: &Buddy, state: &'static str) {
+    pub fn network_chat_state(&mut self, cx: &mut Context, buddy: &Buddy, state: ChatState) {
         // Networks say "stopped" of everybody at sign-on: strangers do not write.
         let Some(contact) = self.contacts.by_name(&buddy.buddy_name) else { return };
         let message = Element::new("message", ns::CLIENT)
             .with("from", cx.contact_full(&contact.node))
             .with("to", self.jid.as_str())
             .with("type", "chat")
-            .child(Element::new(state, ns::CHATSTATES));
+            .child(state.element());
         cx.send(message);
     }
 
@@ -344,23 +347,6 @@ impl User {
     pub fn node_for(&self, cx: &Context, name: &str) -> Option<String> {
         self.contacts.node(name, cx.escaping())
     }
-}
-
-/// Chat states that networks know (XEP-0085 §4); `inactive` and `gone` mean nothing to them.
-#[derive(Clone, Copy)]
-enum ChatState {
-    Active,
-    Composing,
-    Paused,
-}
-
-fn chat_state(stanza: &Element) -> Option<ChatState> {
-    stanza.elements().filter(|child| child.ns() == ns::CHATSTATES).find_map(|child| match child.name() {
-        "active" => Some(ChatState::Active),
-        "composing" => Some(ChatState::Composing),
-        "paused" => Some(ChatState::Paused),
-        _ => None,
-    })
 }
 
 /// The text of a message. A subject goes before it (networks have none for people), an address of a file (XEP-0066

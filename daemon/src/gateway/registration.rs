@@ -4,6 +4,7 @@ use jid::{BareJid, Jid};
 use serde::{Deserialize, Serialize};
 use spectrum2_backend_protocol::{Frame, Logout};
 use spectrum2_config::Secret;
+use spectrum2_xmpp::roster::{self, Item, Subscription};
 use spectrum2_xmpp::stanza::{Condition, ErrorType, iq_result};
 use spectrum2_xmpp::xep_0004::{Field, FieldType, Form, FormType};
 use spectrum2_xmpp::xep_0077::{Query as Question, Submission, Values};
@@ -234,11 +235,8 @@ impl User {
     fn introduce(&self, cx: &mut Context) {
         if cx.privileges_for(&self.jid).is_some_and(Privileges::roster_both) {
             let name = cx.config.identity.name.clone();
-            let item = Element::new("item", ns::ROSTER)
-                .with("jid", cx.jid.as_str())
-                .with("name", name)
-                .with("subscription", "both");
-            let iq = roster_iq(cx, "set", self.jid.as_str(), Some(item));
+            let item = Item { name: Some(name), ..Item::new(cx.jid.clone(), Subscription::Both) };
+            let iq = roster_iq(cx, "set", self.jid.as_str(), Some(&item));
             cx.query(&self.jid, Jid::from(self.jid.clone()), iq, Query::Introduction);
             let probe = presence::probe(cx, &self.jid);
             cx.send(probe);
@@ -366,12 +364,10 @@ impl User {
             self.unsubscribe_all(cx);
             return;
         };
-        for item in query.elements().filter(|item| item.name() == "item") {
-            let Some(jid) = item.attr("jid").and_then(|jid| jid.parse::<Jid>().ok()) else { continue };
-            if jid.domain() == cx.jid.domain() {
-                let item =
-                    Element::new("item", ns::ROSTER).with("jid", jid.as_str()).with("subscription", "remove");
-                let iq = roster_iq(cx, "set", self.jid.as_str(), Some(item));
+        for item in roster::read(query) {
+            if item.jid.domain() == cx.jid.domain() {
+                let item = Item::new(item.jid, Subscription::Remove);
+                let iq = roster_iq(cx, "set", self.jid.as_str(), Some(&item));
                 cx.send(iq);
             }
         }

@@ -6,7 +6,9 @@ use std::collections::{HashMap, VecDeque};
 use jid::Jid;
 use serde::{Deserialize, Serialize};
 use spectrum2_backend_protocol::{Buddy, Frame};
+use spectrum2_xmpp::roster::{self, Item, Subscription};
 use spectrum2_xmpp::stanza::Condition;
+use spectrum2_xmpp::xep_0144::{self, Action};
 use spectrum2_xmpp::xep_0356::Privileges;
 use spectrum2_xmpp::{Element, ns};
 
@@ -187,8 +189,13 @@ impl User {
     fn set_items(&mut self, cx: &mut Context) {
         for _ in 0..SETS {
             let Some((node, stored)) = self.next_todo() else { return };
-            let item = item(cx, &node, &stored, "both");
-            let iq = roster_iq(cx, "set", self.jid.as_str(), Some(item));
+            let Some(jid) = cx.contact_jid(&node) else { continue };
+            let item = Item {
+                name: alias(&stored),
+                groups: stored.groups.clone(),
+                ..Item::new(jid, Subscription::Both)
+            };
+            let iq = roster_iq(cx, "set", self.jid.as_str(), Some(&item));
             self.roster.items.insert(node.clone(), (stored.alias, stored.groups));
             if !cx.query(&self.jid, Jid::from(self.jid.clone()), iq, Query::RosterSet(node.clone())) {
                 self.roster.items.remove(&node);
@@ -228,27 +235,28 @@ impl User {
 
     /// XEP-0144 §3: all that is new in one stanza, to be confirmed by the user at once.
     fn exchange_items(&mut self, cx: &mut Context, resource: &str) {
-        let mut exchange = Element::new("x", ns::ROSTERX);
+        let mut items = Vec::new();
         for _ in 0..ITEMS {
             let Some((node, stored)) = self.next_todo() else { break };
             self.roster.items.insert(node.clone(), (stored.alias.clone(), stored.groups.clone()));
             // XEP-0144 §3.2 and §3.4.
-            let action = if stored.subscribed { "modify" } else { "add" };
-            exchange.push(exchange_item(cx, &node, &stored, action));
+            let action = if stored.subscribed { Action::Modify } else { Action::Add };
+            if let Some(jid) = cx.contact_jid(&node) {
+                items.push(xep_0144::Item { action, jid, name: alias(&stored), groups: stored.groups });
+            }
             if let Some(contact) = self.contacts.by_node(&node) {
                 contact.asked = true;
                 contact.stored.flags |= flag::OFFERED;
                 contact.dirty = true;
             }
         }
-        self.send_exchange(cx, resource, exchange);
+        if !items.is_empty() {
+            self.send_exchange(cx, resource, xep_0144::element(items));
+        }
         self.save_later(cx);
     }
 
     fn send_exchange(&self, cx: &mut Context, resource: &str, exchange: Element) {
-        if exchange.elements().next().is_none() {
-            return;
-        }
         let id = cx.id();
         let iq = Element::new("iq", ns::CLIENT)
             .with("type", "set")
@@ -369,18 +377,20 @@ impl User {
     /// Takes a contact out of the roster.
     fn roster_drop(&mut self, cx: &mut Context, node: &str) {
         self.roster.items.remove(node);
-        let jid = cx.contact_bare(node);
+        let Some(contact) = cx.contact_jid(node) else { return };
         if self.roster.way == Way::Privileged {
-            let item = Element::new("item", ns::ROSTER).with("jid", jid).with("subscription", "remove");
-            let iq = roster_iq(cx, "set", self.jid.as_str(), Some(item));
+            let item = Item::new(contact, Subscription::Remove);
+            let iq = roster_iq(cx, "set", self.jid.as_str(), Some(&item));
             cx.send(iq);
             return;
         }
         if let Some(resource) = self.exchanger() {
             // XEP-0144 §3.3.
-            let item = Element::new("item", ns::ROSTERX).with("action", "delete").with("jid", jid.clone());
-            self.send_exchange(cx, &resource, Element::new("x", ns::ROSTERX).child(item));
+            let (name, groups) = (None, Vec::new());
+            let item = xep_0144::Item { action: Action::Delete, jid: contact.clone(), name, groups };
+            self.send_exchange(cx, &resource, xep_0144::element([item]));
         }
+        let jid = contact.to_string();
         cx.send(presence::typed(jid.clone(), self.jid.as_str(), "unsubscribe"));
         cx.send(presence::typed(jid, self.jid.as_str(), "unsubscribed"));
     }
@@ -442,34 +452,19 @@ fn groups(names: &[String]) -> Vec<String> {
 }
 
 /// A roster request in the user's name (RFC 6121 §2.1).
-pub fn roster_iq(cx: &mut Context, kind: &'static str, to: &str, item: Option<Element>) -> Element {
+pub fn roster_iq(cx: &mut Context, kind: &'static str, to: &str, item: Option<&Item>) -> Element {
     let id = cx.id();
     Element::new("iq", ns::CLIENT)
         .with("type", kind)
         .with("from", cx.jid.as_str())
         .with("to", to)
         .with("id", id)
-        .child(Element::new("query", ns::ROSTER).children_from(item))
+        .child(roster::query(item))
 }
 
-fn item(cx: &Context, node: &str, stored: &StoredContact, subscription: &'static str) -> Element {
-    Element::new("item", ns::ROSTER)
-        .with("jid", cx.contact_bare(node))
-        .with_opt("name", (!stored.alias.is_empty()).then(|| stored.alias.clone()))
-        .with("subscription", subscription)
-        .children_from(
-            stored.groups.iter().map(|group| Element::new("group", ns::ROSTER).text(group.clone())),
-        )
-}
-
-fn exchange_item(cx: &Context, node: &str, stored: &StoredContact, action: &'static str) -> Element {
-    Element::new("item", ns::ROSTERX)
-        .with("action", action)
-        .with("jid", cx.contact_bare(node))
-        .with_opt("name", (!stored.alias.is_empty()).then(|| stored.alias.clone()))
-        .children_from(
-            stored.groups.iter().map(|group| Element::new("group", ns::ROSTERX).text(group.clone())),
-        )
+/// What the roster calls it, if anything.
+fn alias(stored: &StoredContact) -> Option<String> {
+    (!stored.alias.is_empty()).then(|| stored.alias.clone())
 }
 
 /// A contact asks for the user's presence, under its alias (XEP-0172 §4.2).
