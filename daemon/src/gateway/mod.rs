@@ -18,6 +18,7 @@ mod pool;
 mod presence;
 mod registration;
 mod room;
+mod room_flood;
 mod room_frame;
 mod room_iq;
 mod room_name;

@@ -10,6 +10,7 @@ use spectrum2_xmpp::{Element, ns, xep_0071};
 
 use super::contact::fold;
 use super::context::Context;
+use super::event::Time;
 use super::message::{body, conversation};
 use super::presence;
 use super::room::{Client, Departure, History, ROOMS, Room, State, code};
@@ -37,15 +38,6 @@ impl Room {
         }
         stanza.set_attr("to", presence::full(user, last));
         cx.send(stanza);
-    }
-
-    /// Sends a presence to all; one that gets lost with the XMPP link is sent when it is back.
-    pub fn show_all(&mut self, cx: &mut Context, user: &BareJid, nick: &str, stanza: Element) {
-        if cx.up {
-            self.to_all(cx, user, stanza);
-        } else {
-            self.unseen.insert(nick.to_owned());
-        }
     }
 
     /// Shows a client who is there: first the others, then itself (XEP-0045 §7.2.3).
@@ -82,9 +74,11 @@ impl Room {
             self.mention(&self.nick.clone(), &Participant::default());
         }
         if returning {
-            for (nick, _) in self.take_stale() {
-                let stanza = self.departed_presence(cx, &nick, &Departure::new(RoomReason::Other, None));
-                self.show_all(cx, user, &nick, stanza);
+            for (nick, occupant) in self.take_stale() {
+                self.unseen.is_gone(nick, occupant);
+            }
+            if cx.up {
+                self.show_late(cx, user, false);
             }
         }
         if returning && !self.clients.values().any(|client| client.asked != self.nick) {
@@ -212,6 +206,7 @@ impl User {
         let user = self.jid.clone();
         let Some(room) = self.rooms.by_node(node) else { return };
         room.clients.insert(client.to_owned(), Client { asked: nick, history: History::read(x) });
+        room.show_late(cx, &user, true);
         match room.state {
             State::Wanted => self.ask_to_join(cx, node),
             State::Joining(_) => {}
@@ -414,13 +409,7 @@ impl User {
     /// The XMPP link is back: what happened meanwhile in the rooms is shown.
     pub fn rooms_reappear(&mut self, cx: &mut Context) {
         for room in self.rooms.iter_mut() {
-            for nick in std::mem::take(&mut room.unseen) {
-                let stanza = match room.occupants.get(&nick) {
-                    Some(occupant) => room.occupant_presence(cx, &nick, occupant),
-                    None => room.departed_presence(cx, &nick, &Departure::new(RoomReason::Other, None)),
-                };
-                room.to_all(cx, &self.jid, stanza);
-            }
+            room.show_late(cx, &self.jid, false);
         }
     }
 
@@ -429,6 +418,12 @@ impl User {
         let mut late = Vec::new();
         let mut next = None;
         for room in self.rooms.iter_mut() {
+            if room.unseen.due().is_some_and(|due| due <= cx.now) && cx.up {
+                room.show_late(cx, &self.jid, false);
+            }
+            if let Some(due) = room.unseen.due().filter(|_| cx.up) {
+                next = Some(next.map_or(due, |next: Time| due.min(next)));
+            }
             let due = match room.state {
                 State::Joining(since) | State::Returning(since) => since.after(JOIN),
                 State::Entered(since) => since.after(SUBJECT),

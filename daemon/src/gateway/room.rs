@@ -14,6 +14,7 @@ use super::contact::fold;
 use super::context::Context;
 use super::event::Time;
 use super::presence;
+use super::room_flood::Unseen;
 use super::room_name;
 
 /// Rooms of one user.
@@ -121,6 +122,13 @@ impl Occupant {
     }
 }
 
+impl Occupant {
+    /// The nick that is shown.
+    pub fn shown<'a>(&'a self, nick: &'a str) -> &'a str {
+        self.alias.as_deref().unwrap_or(nick)
+    }
+}
+
 /// What changed in a room when an occupant was mentioned.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Change {
@@ -149,8 +157,8 @@ pub struct Room {
     pub occupants: BTreeMap<String, Occupant>,
     /// The subject, and the nick of who set it.
     pub subject: Option<(String, String)>,
-    /// Who changed while the XMPP link was down.
-    pub unseen: BTreeSet<String>,
+    /// Whose changes are still to be shown, and what was shown of them before.
+    pub unseen: Unseen,
     held_back: VecDeque<Element>,
     /// The user's messages that the network is going to repeat: text and stanza.
     echoes: VecDeque<(String, Element)>,
@@ -168,7 +176,7 @@ impl Room {
             clients: BTreeMap::new(),
             occupants: BTreeMap::new(),
             subject: None,
-            unseen: BTreeSet::new(),
+            unseen: Unseen::default(),
             held_back: VecDeque::new(),
             echoes: VecDeque::new(),
         }
@@ -191,7 +199,7 @@ impl Room {
 
     /// The nick that is shown for an occupant: some networks have numbers for keys.
     pub fn shown<'a>(&'a self, nick: &'a str) -> &'a str {
-        self.occupants.get(nick).and_then(|occupant| occupant.alias.as_deref()).unwrap_or(nick)
+        self.occupants.get(nick).map_or(nick, |occupant| occupant.shown(nick))
     }
 
     /// The nick of the occupant who is shown as this.
@@ -421,6 +429,11 @@ impl<'a> Departure<'a> {
     pub fn by(mut self, actor: Option<&'a str>) -> Self {
         self.actor = actor;
         self
+    }
+
+    /// Somebody else removed him.
+    pub const fn is_removal(&self) -> bool {
+        !self.codes.is_empty()
     }
 
     /// The gateway ends.

@@ -151,6 +151,9 @@ impl User {
         }
         let Some(room) = self.rooms.by_name(&frame.buddy_name) else { return !nick.is_empty() };
         cx.counters.to_xmpp += 1;
+        if cx.up {
+            room.show_now(cx, &self.jid, nick);
+        }
         if nick == room.nick
             && let Some(stanza) = room.take_echo(&frame.message)
         {
@@ -272,6 +275,7 @@ fn renamed(cx: &mut Context, user: &jid::BareJid, room: &mut Room, old: &str, ne
         return;
     }
     let shown = room.shown(old).to_owned();
+    let before = room.occupants.get(old).cloned();
     room.rename(old, new);
     if room.nick == old {
         new.clone_into(&mut room.nick);
@@ -285,8 +289,14 @@ fn renamed(cx: &mut Context, user: &jid::BareJid, room: &mut Room, old: &str, ne
     let Some(occupant) = room.occupants.get(new) else { return };
     let goes = room.renamed_presence(cx, &shown, new, occupant);
     let comes = room.occupant_presence(cx, new, occupant);
-    room.show_all(cx, user, old, goes);
-    room.show_all(cx, user, new, comes);
+    if room.nick == new && cx.up {
+        // The user himself: his clients must not miss it.
+        room.to_all(cx, user, goes);
+        room.to_all(cx, user, comes);
+        return;
+    }
+    room.show_change(cx, user, old, before, goes);
+    room.show_change(cx, user, new, None, comes);
 }
 
 fn departed(cx: &mut Context, user: &jid::BareJid, room: &mut Room, frame: &Participant) {
@@ -297,25 +307,39 @@ fn departed(cx: &mut Context, user: &jid::BareJid, room: &mut Room, frame: &Part
     if room.is_entered() {
         let departure =
             Departure::new(frame.departure(), frame.status_message.as_deref()).by(frame.actor.as_deref());
+        let removed = departure.is_removal() && cx.up;
+        if removed {
+            room.show_now(cx, user, &frame.nickname);
+        }
         let stanza = room.departed_presence(cx, &frame.nickname, &departure);
-        room.show_all(cx, user, &frame.nickname, stanza);
+        let before = room.occupants.remove(&frame.nickname);
+        if removed {
+            room.to_all(cx, user, stanza);
+        } else {
+            room.show_change(cx, user, &frame.nickname, before, stanza);
+        }
     }
     room.occupants.remove(&frame.nickname);
 }
 
 fn mentioned(cx: &mut Context, user: &jid::BareJid, room: &mut Room, frame: &Participant) {
     let nick = frame.nickname.as_str();
-    let before = room.occupants.contains_key(nick).then(|| room.shown(nick).to_owned());
+    let before = room.occupants.get(nick).cloned();
+    let shown = before.as_ref().map(|_| room.shown(nick).to_owned());
     if room.mention(nick, frame) == Change::Nothing || !room.is_entered() {
         return;
     }
     let Some(occupant) = room.occupants.get(nick) else { return };
     let comes = room.occupant_presence(cx, nick, occupant);
-    let goes = before
-        .filter(|before| before != room.shown(nick))
-        .map(|before| room.renamed_presence(cx, &before, nick, occupant));
-    if let Some(goes) = goes {
-        room.show_all(cx, user, nick, goes);
+    let goes = shown
+        .filter(|shown| shown != room.shown(nick))
+        .map(|shown| room.renamed_presence(cx, &shown, nick, occupant));
+    if let Some(goes) = goes.filter(|_| cx.up) {
+        // What is late is late under one name.
+        room.show_now(cx, user, nick);
+        room.to_all(cx, user, goes);
+        room.to_all(cx, user, comes);
+        return;
     }
-    room.show_all(cx, user, nick, comes);
+    room.show_change(cx, user, nick, before, comes);
 }

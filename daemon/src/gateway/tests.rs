@@ -25,6 +25,7 @@ mod messages;
 mod presence;
 mod registration;
 mod room_first;
+mod room_flood;
 mod rooms;
 mod roster;
 
