@@ -2,6 +2,8 @@
 
 import asyncio
 import json
+import os
+import pty
 import subprocess
 from dataclasses import dataclass
 
@@ -58,6 +60,47 @@ async def until(holds, told: str, within: float = 15.0):
         assert asyncio.get_running_loop().time() < deadline, f"waited {within:g} s in vain: {told}"
         await asyncio.sleep(0.05)
     return answer
+
+
+class Terminal:
+    """Somebody at a terminal, who sees what a command prints and types answers."""
+
+    def __init__(self, *command: str):
+        self.seen = ""
+        self._master, screen = pty.openpty()
+        self._process = subprocess.Popen(command, stdin=screen, stdout=screen, stderr=screen, start_new_session=True,
+                                         env={**os.environ, "TERM": "xterm"})
+        os.close(screen)
+        os.set_blocking(self._master, False)
+
+    async def sees(self, text: str, within: float = 15.0) -> None:
+        """Waits until the text is on the screen."""
+        await until(lambda: self._shows(text), f"{text!r} on the screen", within)
+
+    async def _shows(self, text: str) -> bool:
+        try:
+            self.seen += os.read(self._master, 65536).decode()
+        except BlockingIOError:
+            pass
+        except OSError:
+            # The command is gone, and its terminal with it.
+            assert text in self.seen, f"no {text!r} in {self.seen!r}"
+        return text in self.seen
+
+    async def answers(self, question: str, answer: str) -> None:
+        """Waits for a question, and types the answer."""
+        await self.sees(question)
+        os.write(self._master, f"{answer}\n".encode())
+        self.seen = ""
+
+    async def ends(self) -> int:
+        """Waits until the command has ended; returns its status."""
+        async def is_over() -> bool:
+            await self._shows("")
+            return self._process.poll() is not None
+        await until(is_over, "the command ends")
+        os.close(self._master)
+        return self._process.returncode
 
 
 class Listener:

@@ -181,6 +181,7 @@ async def test_changes_are_announced_and_users_only_to_root(xmpp, transport, irc
         for listener in (root, nobody):
             await listener.hears("member=BackendLost")
             await listener.hears(", 1 user online")
+            await listener.hears('string "Backends"\n         variant             uint32 1')
         await systemctl("stop", xmpp.unit)
         try:
             for listener in (root, nobody):

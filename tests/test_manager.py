@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from admin import manager, report, run, until
+from admin import Terminal, manager, report, run, until
 from conversation import XmppServer
 from transport import SECRET, systemctl
 
@@ -228,6 +228,46 @@ async def test_a_transport_is_created_from_nothing_and_removed(tmp_path):
     _, state = await systemctl("is-active", "spectrum2@new.service")
     assert state.strip() == "inactive"
     _, _ = await systemctl("reset-failed", "spectrum2@new.service")
+
+
+async def test_who_sits_at_a_terminal_is_asked_and_sees_how_it_goes(tmp_path):
+    secret = tmp_path / "secret"
+    secret.write_text(f"{SECRET}\n")
+    admin = Terminal("spectrum2_manager", "create", "--secret-file", str(secret))
+    try:
+        for question, answer in (("JID of the transport: ", "irc.prosody.test"), ("Name for systemd [irc]: ", "new"),
+                                 ("Protocol, for example prpl-irc: ", "prpl-irc"),
+                                 ("Host of the XMPP server [127.0.0.1]: ", "prosody.test"),
+                                 ("Component port of the XMPP server [5347]: ", ""),
+                                 ("Kind of the XMPP server [prosody]: ", "")):
+            await admin.answers(question, answer)
+        await admin.sees("new: started")
+        assert await admin.ends() == 0
+        assert "starting new: 0 of 1" in admin.seen
+        looking = Terminal("spectrum2_manager", "status")
+        await looking.sees("\x1b[32mrunning\x1b[0m")
+        assert await looking.ends() == 0
+        changing_his_mind = Terminal("spectrum2_manager", "remove", "new")
+        await changing_his_mind.answers("Stop new and remove its file?", "no")
+        await changing_his_mind.sees("Nothing was changed.")
+        assert await changing_his_mind.ends() == 1
+        assert (TRANSPORTS / "new.cfg").exists()
+    finally:
+        removed = await manager("--json remove --yes new")
+    assert removed.json()[0]["result"] == "removed"
+
+
+async def test_a_bus_that_hangs_hangs_nobody(transport):
+    irc = await transport("irc")
+    bus = int(irc.property("MainPID", "dbus.service"))
+    os.kill(bus, signal.SIGSTOP)
+    try:
+        for command in ("status", "stop irc", "users irc"):
+            hung = await asyncio.wait_for(manager(f"--timeout 1 {command}"), 10)
+            assert (hung.status, "bus does not answer" in hung.err) == (69, True), hung
+    finally:
+        os.kill(bus, signal.SIGCONT)
+    assert (await manager("status irc")).status == 0
 
 
 async def test_the_lines_for_prosody_are_all_that_it_needs(xmpp):

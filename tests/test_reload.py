@@ -45,6 +45,7 @@ async def test_options_change_under_a_session_that_goes_on(xmpp, transport, irc,
 
     gateway.options["gateway_responder.prompt"] = "A nick, by any other name"
     gateway.options["registration.username_label"] = "Nick"
+    gateway.options["identity.name"] = "Fair Verona"
     gateway.options["registration.enable_public_registration"] = 0
     gateway.write()
     await reload(gateway)
@@ -55,6 +56,8 @@ async def test_options_change_under_a_session_that_goes_on(xmpp, transport, irc,
     await until(is_asked_for_a_nick, "the new prompt")
     form = await romeo.asks(gateway.jid, registration())
     assert form.find("{jabber:x:data}x/{jabber:x:data}field[@var='username']").get("label") == "Nick"
+    told = await romeo.asks(gateway.jid, "<query xmlns='http://jabber.org/protocol/disco#info'/>")
+    assert told.find("{http://jabber.org/protocol/disco#info}identity").get("name") == "Fair Verona"
     juliet = await xmpp.login("juliet")
     await juliet.is_refused(gateway.jid, registration(username="juliet", password="x"), "set")
 
@@ -98,8 +101,10 @@ async def test_a_broken_file_changes_nothing(xmpp, transport, irc):
     refused = await manager("reload irc")
     assert refused.status == 1 and "service.users_per_backend" in refused.err and "many" in refused.err
     assert (await call(gateway, "Reload")).status != 0
-    # systemctl has only sent a signal; the journal has the answer.
-    await by_systemctl(gateway)
+    status, _ = await systemctl("reload", gateway.unit)
+    assert status != 0 and gateway.property("ActiveState") == "active"
+    await gateway.journal_says("service.users_per_backend: “many”")
+    await by_signal(gateway)
     await gateway.journal_says("is not reloaded, and stays as it was")
     gateway.file.unlink()
     gone = await manager("reload irc.prosody.test")

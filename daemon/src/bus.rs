@@ -179,6 +179,9 @@ fn changes(old: &Snapshot, new: &Snapshot) -> HashMap<&'static str, Variant<'sta
     if old.xmpp_since != new.xmpp_since {
         changes.insert("XmppSince", new.xmpp_since.into());
     }
+    if old.backends != new.backends {
+        changes.insert("Backends", new.backends.into());
+    }
     for (name, old, new) in [
         ("XmppError", &old.xmpp_error, &new.xmpp_error),
         ("Status", &old.status, &new.status),

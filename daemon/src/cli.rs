@@ -23,7 +23,12 @@ pub enum Command {
     /// Run a transport.
     Run(Run),
     /// Read these transport files and say what is wrong with them.
-    Check(Vec<PathBuf>),
+    Check {
+        /// The files.
+        files: Vec<PathBuf>,
+        /// Say nothing about files that can be used.
+        quiet: bool,
+    },
     /// Leave a copy of a transport file without the secrets that are not for backends.
     BackendConfig {
         /// The transport file.
@@ -78,6 +83,9 @@ enum Words {
         /// Transport files, or names of instances
         #[arg(value_name = "FILE", required = true)]
         files: Vec<PathBuf>,
+        /// Say nothing about files that can be used
+        #[arg(short, long)]
+        quiet: bool,
         /// Print this help
         #[arg(short, long, action = ArgAction::Help)]
         help: Option<bool>,
@@ -146,8 +154,9 @@ pub fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Command, c
     let matches = Arguments::command().try_get_matches_from(rest)?;
     let Arguments { command, run } = Arguments::from_arg_matches(&matches)?;
     match command {
-        Some(Words::Check { files, .. }) => {
-            return Ok(Command::Check(files.iter().map(|file| find_config(file)).collect()));
+        Some(Words::Check { files, quiet, .. }) => {
+            let files = files.iter().map(|file| find_config(file)).collect();
+            return Ok(Command::Check { files, quiet });
         }
         Some(Words::BackendConfig { config, output, restart, .. }) => {
             return Ok(Command::BackendConfig { config, output, restart });
@@ -278,7 +287,10 @@ mod tests {
     fn check_takes_several_files() {
         assert_eq!(
             parsed("check ./a.cfg irc").unwrap(),
-            Command::Check(vec!["./a.cfg".into(), "/etc/spectrum2/transports/irc.cfg".into()])
+            Command::Check {
+                files: vec!["./a.cfg".into(), "/etc/spectrum2/transports/irc.cfg".into()],
+                quiet: false
+            }
         );
         assert_eq!(refused("check"), ErrorKind::MissingRequiredArgument);
     }

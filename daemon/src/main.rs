@@ -31,7 +31,7 @@ use tracing::{error, info, warn};
 fn main() -> ExitCode {
     match cli::parse(env::args_os()) {
         Ok(Command::Run(run)) => start(&run),
-        Ok(Command::Check(files)) => check(&files),
+        Ok(Command::Check { files, quiet }) => check(&files, quiet),
         Ok(Command::BackendConfig { config, output, restart }) => {
             copy_for_backends(&config, &output, restart.as_deref())
         }
@@ -283,14 +283,16 @@ fn load_one(path: &Path, overrides: &Overrides) -> Result<(Config, Vec<Problem>)
     })
 }
 
-fn check(files: &[PathBuf]) -> ExitCode {
+fn check(files: &[PathBuf], quiet: bool) -> ExitCode {
     let mut worst = ExitKind::Ok;
     for file in files {
         let (text, exit) = report_with(file, &Overrides::default(), &certificate::remarks);
         if exit.code() > worst.code() {
             worst = exit;
         }
-        print(&text, ExitCode::SUCCESS);
+        if !quiet || exit != ExitKind::Ok {
+            print(&text, ExitCode::SUCCESS);
+        }
     }
     ExitCode::from(worst.code())
 }

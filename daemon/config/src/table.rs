@@ -153,11 +153,11 @@ options! {
     /// What the transport calls itself in service discovery (XEP-0030).
     "identity" as identity: Identity {
         /// Name of the transport.
-        name: String = "Spectrum 2 Transport", [Gateway Server Manager] Restart;
+        name: String = "Spectrum 2 Transport", [Gateway Server Manager] Reload;
         /// Category of the transport in the XMPP registry of identities.
-        category: String = "gateway", [Gateway Server] Restart;
+        category: String = "gateway", [Gateway Server] Reload;
         /// Type of the transport in that registry, for example irc.
-        kind("type"): String = "", [Gateway Server] Restart;
+        kind("type"): String = "", [Gateway Server] Reload;
     }
 
     /// How users register their account on the legacy network (XEP-0077).

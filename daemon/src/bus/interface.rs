@@ -370,7 +370,7 @@ impl Transport {
         self.snapshot.borrow().registered_users
     }
 
-    #[zbus(property(emits_changed_signal = "false"))]
+    #[zbus(property)]
     fn backends(&self) -> u32 {
         self.snapshot.borrow().backends
     }

@@ -12,7 +12,7 @@ use nix::unistd::Group;
 use serde_json::json;
 use spectrum2_config::{Config, Instance, Overrides, Secret, SecretSource, System};
 
-use super::lifecycle::{Order, carry_out, print};
+use super::lifecycle::{Order, Outcome, carry_out, print};
 use super::{Context, snippet};
 use crate::arguments::{Create, XmppServer};
 use crate::dropins::DEFAULT_USER;
@@ -175,14 +175,7 @@ pub async fn run(context: &Context, plan: &Plan) -> Result<Exit, Failure> {
         return Ok(Exit::Ok);
     }
     write(context, plan)?;
-    if terminal.json {
-        terminal.print_json(&json!({
-            "name": plan.instance.as_str(),
-            "file": plan.file,
-            "secret_file": secret_file(&plan.file),
-            "xmpp_server_configuration": lines,
-        }));
-    } else {
+    if !terminal.json {
         terminal.note(&format!(
             "Wrote {}. {}\n",
             plan.file.display(),
@@ -190,7 +183,17 @@ pub async fn run(context: &Context, plan: &Plan) -> Result<Exit, Failure> {
         ));
         terminal.print(&format!("{lines}\n"));
     }
-    if plan.start { start(context, plan).await } else { Ok(Exit::Ok) }
+    let started = if plan.start { start(context, plan).await } else { Ok(Vec::new()) };
+    if terminal.json {
+        terminal.print_json(&json!({
+            "name": plan.instance.as_str(),
+            "file": plan.file,
+            "secret_file": secret_file(&plan.file),
+            "xmpp_server_configuration": lines,
+            "start": started.as_deref().unwrap_or_default().first(),
+        }));
+    }
+    Ok(worst(&started?))
 }
 
 fn write(context: &Context, plan: &Plan) -> Result<(), Failure> {
@@ -236,7 +239,12 @@ fn write_file(path: &Path, text: &str, group: Option<&Group>) -> Result<(), Fail
     })
 }
 
-async fn start(context: &Context, plan: &Plan) -> Result<Exit, Failure> {
+fn worst(outcomes: &[Outcome]) -> Exit {
+    outcomes.iter().map(Outcome::exit).max().unwrap_or(Exit::Ok)
+}
+
+/// How the start went; nothing where somebody must start it by hand.
+async fn start(context: &Context, plan: &Plan) -> Result<Vec<Outcome>, Failure> {
     let machine = context.machine().await?;
     let name = plan.instance.as_str();
     let Some(systemd) = &machine.systemd else {
@@ -244,7 +252,7 @@ async fn start(context: &Context, plan: &Plan) -> Result<Exit, Failure> {
             "systemd does not run here. Start the transport with: spectrum2 -n {}",
             plan.file.display()
         ));
-        return Ok(Exit::Ok);
+        return Ok(Vec::new());
     };
     systemd.set_enabled(&[units::daemon(&plan.instance)], true).await?;
     let fleet = Fleet::load(&context.settings.config_directory)?;
@@ -252,11 +260,7 @@ async fn start(context: &Context, plan: &Plan) -> Result<Exit, Failure> {
     context.terminal.note(&format!("Starting {name}; it is ready when the XMPP server knows it."));
     let outcomes =
         carry_out(context, &machine, systemd, Order::Start, std::slice::from_ref(&transport)).await?;
-    let exit = if context.terminal.json {
-        outcomes.iter().map(super::lifecycle::Outcome::exit).max().unwrap_or(Exit::Ok)
-    } else {
-        print(context, &outcomes)
-    };
+    let exit = if context.terminal.json { worst(&outcomes) } else { print(context, &outcomes) };
     match exit {
         Exit::Ok => {}
         Exit::NotRunning => context.terminal.note(&format!(
@@ -266,5 +270,5 @@ async fn start(context: &Context, plan: &Plan) -> Result<Exit, Failure> {
             .terminal
             .note(&format!("Its files stay. Once the cause is mended: spectrum2_manager restart {name}")),
     }
-    Ok(exit)
+    Ok(outcomes)
 }

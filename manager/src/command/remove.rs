@@ -5,7 +5,7 @@ use std::path::Path;
 
 use super::Context;
 use super::create::secret_file;
-use super::lifecycle::{Order, carry_out, print};
+use super::lifecycle::{Order, Outcome, carry_out, print};
 use crate::fleet::Transport;
 use crate::outcome::{Exit, Failure, io_failure};
 use crate::units;
@@ -24,7 +24,7 @@ pub async fn run(context: &Context, name: &str) -> Result<Exit, Failure> {
         systemd.set_enabled(&[units::daemon(instance)], false).await?;
     }
     remove_files(&transport)?;
-    context.terminal.print(&format!("{}: removed\n", transport.name));
+    let exit = print(context, &[Outcome::done(&transport, "removed", "")]);
     if let Some(config) = &transport.config
         && config.service.working_dir.exists()
     {
@@ -33,7 +33,7 @@ pub async fn run(context: &Context, name: &str) -> Result<Exit, Failure> {
             config.service.working_dir.display()
         ));
     }
-    Ok(Exit::Ok)
+    Ok(exit)
 }
 
 /// Removes the transport file, and the file with its secret if `create` made that.

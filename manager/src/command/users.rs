@@ -11,7 +11,7 @@ use crate::bus;
 use crate::daemon;
 use crate::outcome::{Exit, Failure};
 use crate::table::{Table, Tone};
-use crate::words::{now, since};
+use crate::words::{now, since, until};
 
 /// Shows all users.
 pub async fn list(context: &Context, name: &str) -> Result<Exit, Failure> {
@@ -114,9 +114,14 @@ fn show(context: &Context, facts: Map<String, Value>) {
         context.terminal.print_json(&facts);
         return;
     }
+    let now = now();
     let width = facts.keys().map(|key| key.chars().count()).max().unwrap_or_default();
     for (key, value) in facts {
-        let text = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
+        let text = match (key.as_str(), value.as_u64()) {
+            ("Since", Some(moment)) => words_before(since(moment, now)),
+            ("RetryAt", Some(moment)) => until(moment, now),
+            _ => value.as_str().map_or_else(|| value.to_string(), str::to_owned),
+        };
         context.terminal.print(&format!(
             "{:width$}  {}\n",
             format!("{key}:"),
@@ -124,6 +129,10 @@ fn show(context: &Context, facts: Map<String, Value>) {
             width = width + 1
         ));
     }
+}
+
+fn words_before(span: String) -> String {
+    if span.is_empty() { span } else { format!("{span} ago") }
 }
 
 /// A value from the bus as JSON.
