@@ -2,13 +2,19 @@
 //!
 //! The shell owns sockets, TLS, framing, and the bounds on bytes and time before anybody has logged in. The core owns
 //! what is said: features, SASL, binding, stanzas. The shell gives one [`Event::Opened`] for each connection, and
-//! nothing for it after [`Event::Closed`] or after the core's own [`Action::Close`].
+//! nothing for it after [`Event::Closed`] or after the core's own [`Action::Close`]. A stream header whose default
+//! namespace is not that of clients ([`Framer::content_ns`](spectrum2_xmpp::framer::Framer::content_ns)) never reaches the
+//! core: the shell ends such a stream with `invalid-namespace`.
 
 use std::net::IpAddr;
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 use spectrum2_xmpp::Element;
 use spectrum2_xmpp::framer::Piece;
+
+/// How long the network may take to let a user in. The shell's own limit on strangers must be longer.
+pub const LOGIN_TIME: Duration = Duration::from_secs(60);
 
 /// Names one connection of a client. The shell chooses it; numbers are never used again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]

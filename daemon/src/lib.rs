@@ -18,6 +18,7 @@ pub mod outbox;
 pub mod pidfile;
 pub mod privileges;
 pub mod run;
+pub mod server;
 pub mod standalone;
 pub mod status;
 pub mod storage;

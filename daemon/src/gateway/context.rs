@@ -13,6 +13,7 @@ use spectrum2_xmpp::xep_0115::Caps;
 use spectrum2_xmpp::xep_0356::Privileges;
 use spectrum2_xmpp::{Element, ns, xep_0082};
 
+use super::account::Verdict;
 use super::adhoc::{Commands, Job};
 use super::admin::{Asker, Memory, Outcome};
 use super::disco::Hashes;
@@ -69,6 +70,8 @@ pub enum Pending {
     CountUsers,
     /// Who was logged in before the restart.
     OnlineUsers,
+    /// A user of server mode whom the network let in for the first time is being saved.
+    Admitted(BareJid),
     /// Nobody waits, but a failure is logged with these words.
     Write(String),
 }
@@ -119,6 +122,8 @@ pub struct Context {
     pub(super) memory: Memory,
     /// Who waits for the transport file to be read again.
     pub(super) reloading: Vec<Asker>,
+    /// What came of the logins of server mode in this event.
+    pub(super) verdicts: Vec<Verdict>,
     /// Ad-hoc commands under way.
     pub(super) commands: Commands,
     /// Ad-hoc commands of which a part was done in this event.
@@ -174,6 +179,7 @@ impl Context {
             crashed: VecDeque::new(),
             memory: Memory::default(),
             reloading: Vec::new(),
+            verdicts: Vec::new(),
             commands: Commands::default(),
             jobs: VecDeque::new(),
             privileges: HashMap::new(),
@@ -338,6 +344,7 @@ impl Context {
             Pending::Load(jid)
             | Pending::Register(jid, ..)
             | Pending::NameTaken(jid, ..)
+            | Pending::Admitted(jid)
             | Pending::Unregister(jid, _) => jid == user,
             _ => false,
         })

@@ -4,6 +4,7 @@
 //! Each [`User`] owns everything about one XMPP user, and nothing else changes it. What users share — backends,
 //! timers, requests under way — is in the [`Context`]. All of it can be written down (serde).
 
+mod account;
 mod adhoc;
 pub mod admin;
 mod contact;
@@ -25,7 +26,7 @@ mod room_name;
 mod roster;
 mod session;
 mod subscription;
-mod timer;
+pub(crate) mod timer;
 mod user;
 mod vcard;
 
@@ -46,11 +47,13 @@ use spectrum2_xmpp::stanza::{Condition, ErrorType, Kind, Stanza, StanzaError};
 use spectrum2_xmpp::xep_0356::{Edition, Privileges};
 use tracing::{error, info, trace, warn};
 
+pub use account::{OWN_SETTING, Refused, Verdict, same_secret};
 use admin::{Asker, Reader, Refusal};
 pub use context::Counters;
 use context::{Context, Pending, Query};
 pub use event::{Action, Event, Link, Time, Token};
 use pool::Stage;
+pub(crate) use presence::typed as presence_typed;
 use session::Session;
 use timer::Timer;
 use user::{Early, User};
@@ -198,6 +201,10 @@ impl Gateway {
             self.started = true;
             self.cx.out.push(Action::Measure);
             self.cx.ask(Request::CountUsers, Pending::CountUsers);
+            if self.cx.config.service.server_mode {
+                // Nobody can be brought back: passwords are not stored.
+                return;
+            }
             let request = if self.cx.config.service.reconnect_all_users {
                 Request::AllUsers
             } else {
@@ -237,8 +244,8 @@ impl Gateway {
             self.misrouted(&stanza.element, to);
             return;
         }
-        if from.domain() == self.cx.jid.domain() {
-            // Only a loop can have made it.
+        if from.domain() == self.cx.jid.domain() && !self.cx.config.service.server_mode {
+            // Only a loop can have made it; in server mode, our own users.
             return;
         }
         trace!(user = %from.to_bare(), "{} for {to}", stanza.element.name());
@@ -426,6 +433,8 @@ impl Gateway {
             (Pending::OnlineUsers, Err(error)) => {
                 error!(%error, "who was online before the restart could not be read");
             }
+            (Pending::Admitted(jid), Ok(Answer::Id(id))) => self.with(&jid, |user, cx| user.kept(cx, id)),
+            (Pending::Admitted(jid), Err(error)) => error!(%error, user = %jid, "a user could not be stored"),
             (Pending::Write(what), Err(error)) => error!(%error, what, "could not be stored"),
             (Pending::Write(_), Ok(_)) => {}
             (_, Ok(_)) => {
@@ -449,6 +458,7 @@ impl Gateway {
                     match early {
                         Early::Stanza(stanza) => user.stanza(&mut self.cx, &stanza),
                         Early::Wake => user.wake(&mut self.cx),
+                        Early::Admission(admission) => user.admit(&mut self.cx, admission),
                         Early::Admin(asker, request) => user.admin(&mut self.cx, asker, request),
                     }
                 }
@@ -469,6 +479,10 @@ impl Gateway {
                             self.cx.refuse(&stanza, ErrorType::Wait, Condition::InternalServerError, text);
                         }
                         Early::Wake => {}
+                        Early::Admission(_) => {
+                            let refused = Refused::Trouble(text.to_owned());
+                            self.cx.verdicts.push(Verdict { user: jid.clone(), outcome: Err(refused) });
+                        }
                         Early::Admin(asker, _) => {
                             self.cx.answer(asker, Err(Refusal::Failed(text.to_owned())));
                         }

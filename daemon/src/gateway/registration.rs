@@ -12,6 +12,7 @@ use spectrum2_xmpp::xep_0356::Privileges;
 use spectrum2_xmpp::{Element, ns};
 use tracing::info;
 
+use super::account::Refused;
 use super::admin::{Account, Answer, Asker, Refusal};
 use super::contact::Contacts;
 use super::context::{Context, Pending, Query, clip};
@@ -319,6 +320,7 @@ impl User {
         }
         let legacy_name = registration.map(|r| r.legacy_name).unwrap_or_default();
         let link = self.link();
+        self.throw_out(cx, Refused::Credentials("Your account here was deleted".to_owned()));
         self.log_out_unregistered(cx, &legacy_name);
         if cx.privileges_for(&self.jid).is_some_and(Privileges::roster_both) {
             let iq = roster_iq(cx, "get", self.jid.as_str(), None);

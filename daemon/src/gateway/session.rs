@@ -11,6 +11,7 @@ use spectrum2_backend_protocol::{
 use spectrum2_xmpp::{Element, ns};
 use tracing::{debug, info, warn};
 
+use super::account::{OWN_SETTING, Refused};
 use super::admin::{Notice, State};
 use super::contact::Presence;
 use super::context::Context;
@@ -108,7 +109,7 @@ impl Session {
 
 impl User {
     /// The one way from one state to another: those who watch are told.
-    fn enter(&mut self, cx: &mut Context, session: Session) {
+    pub(super) fn enter(&mut self, cx: &mut Context, session: Session) {
         let before = std::mem::replace(&mut self.session, session).state();
         let state = self.session.state();
         if state != before {
@@ -145,7 +146,7 @@ impl User {
 
     /// Somebody is there for whom to be on line.
     pub fn wanted(&self, cx: &Context) -> bool {
-        !self.resources.is_empty() || self.setting(cx, "stay_connected")
+        !self.resources.is_empty() || self.attached || self.setting(cx, "stay_connected")
     }
 
     /// A login is under way or will be tried: what the user sends meanwhile is kept.
@@ -160,7 +161,8 @@ impl User {
             Session::Offline | Session::Refused => {}
             _ => return,
         }
-        if cx.stopping || !self.setting(cx, "enable_transport") {
+        // Who logs in with a password wants to be on line.
+        if cx.stopping || !(self.trying || self.setting(cx, "enable_transport")) || !self.has_password(cx) {
             return;
         }
         if cx.config.service.vip_only && !registration.vip {
@@ -170,7 +172,9 @@ impl User {
             }
             return;
         }
-        cx.store(storage::Request::SetOnline(registration.id, true), "that a user is online");
+        if registration.id != 0 {
+            cx.store(storage::Request::SetOnline(registration.id, true), "that a user is online");
+        }
         self.roster_begin(cx);
         self.trouble.failures = 0;
         self.seek_backend(cx);
@@ -191,7 +195,8 @@ impl User {
     /// There is a backend: it is told to log in.
     pub fn seated(&mut self, cx: &mut Context, link: Link) {
         let Some(registration) = &self.registration else { return };
-        let settings = self.settings.iter().cloned().collect();
+        let settings =
+            self.settings.iter().filter(|(name, _)| !name.starts_with(OWN_SETTING)).cloned().collect();
         let login = Login {
             user: self.jid.to_string(),
             legacy_name: registration.legacy_name.clone(),
@@ -219,6 +224,8 @@ impl User {
         let Some(link) = self.link() else { return };
         let shown = match self.best() {
             Some((_, resource)) => (resource.status, resource.text.clone()),
+            // A client that has not said yet what it shows.
+            None if self.attached && self.shown.is_none() => return,
             // A bouncer with nobody at home.
             None => (StatusType::Away, String::new()),
         };
@@ -247,6 +254,7 @@ impl User {
         self.trouble.since = cx.now;
         cx.timers.cancel(&Timer::Login(self.jid.clone()));
         self.say_state(cx, None);
+        self.admitted(cx);
         self.roster_ready(cx);
         for frame in std::mem::take(&mut self.unsent) {
             cx.frame(link, frame);
@@ -276,6 +284,9 @@ impl User {
         }
         let text = one_line(frame.message.as_deref().unwrap_or_default());
         info!(user = %self.jid, error = frame.error, reason = %text, "the network ended the session");
+        if self.trying {
+            return self.not_admitted(cx, Refused::of(frame, &text));
+        }
         // COMPAT(Spectrum 2 backends): they keep the account until they are told, and the next login may go elsewhere.
         cx.frame(link, self.logout_frame());
         self.leave_backend(cx);
@@ -295,6 +306,11 @@ impl User {
         cx.timers.cancel(&Timer::Login(self.jid.clone()));
         self.trouble.crashes(cx.now);
         self.trouble.crashes.extend(solo.map(|solo| (cx.now, solo)));
+        if self.trying && self.trouble.solo_crashes() < SOLO_CRASHES {
+            self.enter(cx, Session::Offline);
+            let text = "The process that served you ended unexpectedly; try again";
+            return self.not_admitted(cx, Refused::Trouble(text.to_owned()));
+        }
         self.put_back(cx);
         if self.trouble.solo_crashes() >= SOLO_CRASHES {
             self.quarantine(cx);
@@ -306,6 +322,10 @@ impl User {
     /// The network did not answer the login.
     pub fn login_timed_out(&mut self, cx: &mut Context) {
         let Session::LoggingIn(link) = self.session else { return };
+        if self.trying {
+            return self
+                .not_admitted(cx, Refused::Trouble("The network did not answer the login".to_owned()));
+        }
         cx.frame(link, self.logout_frame());
         self.leave_backend(cx);
         self.put_back(cx);
@@ -361,6 +381,11 @@ impl User {
         reason.clone_into(&mut self.trouble.reason);
         self.enter(cx, Session::Refused);
         let advice = match error {
+            Some(ConnectionError::AuthenticationFailed | ConnectionError::InvalidUsername)
+                if cx.config.service.server_mode =>
+            {
+                "Log in again with the right password."
+            }
             Some(ConnectionError::AuthenticationFailed | ConnectionError::InvalidUsername) => {
                 "Register with the gateway again to correct your name and password there."
             }
@@ -372,6 +397,7 @@ impl User {
         };
         self.tell_error(cx, number, &format!("The network refused the login: {reason}. {advice}"));
         self.say_state(cx, Some(&format!("Refused: {reason}")));
+        self.throw_out(cx, Refused::Credentials(reason.to_owned()));
         self.bounce_kept(cx, reason);
         self.end_session(cx);
     }
@@ -383,6 +409,7 @@ impl User {
         let reason = "your account made the gateway's connection to the network crash again and again";
         reason.clone_into(&mut self.trouble.reason);
         self.enter(cx, Session::Quarantined(cx.now.after(QUARANTINE)));
+        self.throw_out(cx, Refused::locked_out());
         let text = format!(
             "You are logged out for an hour: {reason}. The administrator of this gateway finds the details in its log."
         );
@@ -493,7 +520,7 @@ impl User {
         self.unsent.clear();
         self.shown = None;
         // After an end of the daemon the users come back: their flag stays (Spectrum 2 does so).
-        if let Some(registration) = self.registration.as_ref().filter(|_| !cx.stopping) {
+        if let Some(registration) = self.registration.as_ref().filter(|r| r.id != 0 && !cx.stopping) {
             cx.store(storage::Request::SetOnline(registration.id, false), "that a user is offline");
         }
         self.forget_later(cx);

@@ -45,36 +45,43 @@ pub enum Timer {
 }
 
 /// All armed timers, soonest first.
-#[derive(Debug, Default, Serialize, Deserialize)]
-pub struct Timers {
-    due: BTreeSet<(Time, Timer)>,
-    at: BTreeMap<Timer, Time>,
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(bound(deserialize = "T: Ord + Deserialize<'de>"))]
+pub struct Timers<T = Timer> {
+    due: BTreeSet<(Time, T)>,
+    at: BTreeMap<T, Time>,
 }
 
-impl Timers {
+impl<T> Default for Timers<T> {
+    fn default() -> Self {
+        Self { due: BTreeSet::new(), at: BTreeMap::new() }
+    }
+}
+
+impl<T: Clone + Ord> Timers<T> {
     /// Arms `timer` for `at`, or moves it there.
-    pub fn set(&mut self, timer: Timer, at: Time) {
+    pub fn set(&mut self, timer: T, at: Time) {
         self.cancel(&timer);
         self.due.insert((at, timer.clone()));
         self.at.insert(timer, at);
     }
 
     /// Arms `timer` for `at` unless it is armed already.
-    pub fn set_once(&mut self, timer: Timer, at: Time) {
+    pub fn set_once(&mut self, timer: T, at: Time) {
         if !self.at.contains_key(&timer) {
             self.set(timer, at);
         }
     }
 
     /// Arms `timer` for `at` unless it is armed for an earlier time.
-    pub fn set_earlier(&mut self, timer: Timer, at: Time) {
+    pub fn set_earlier(&mut self, timer: T, at: Time) {
         if self.at.get(&timer).is_none_or(|armed| *armed > at) {
             self.set(timer, at);
         }
     }
 
     /// Disarms `timer`, if it is armed.
-    pub fn cancel(&mut self, timer: &Timer) {
+    pub fn cancel(&mut self, timer: &T) {
         if let Some((timer, at)) = self.at.remove_entry(timer) {
             self.due.remove(&(at, timer));
         }
@@ -86,7 +93,7 @@ impl Timers {
     }
 
     /// Takes one that is due at `now`.
-    pub fn pop(&mut self, now: Time) -> Option<Timer> {
+    pub fn pop(&mut self, now: Time) -> Option<T> {
         if self.next()? > now {
             return None;
         }

@@ -8,6 +8,7 @@ use spectrum2_backend_protocol::{Frame, StatusType};
 use spectrum2_xmpp::Element;
 use spectrum2_xmpp::xep_0115::Caps;
 
+use super::account::Admission;
 use super::admin::{Asker, Request};
 use super::contact::{Contact, Contacts};
 use super::context::{Context, Query};
@@ -41,6 +42,8 @@ pub enum Early {
     Admin(Asker, Request),
     /// He was logged in before the restart.
     Wake,
+    /// Somebody logs in as him (server mode).
+    Admission(Admission),
 }
 
 /// One XMPP user.
@@ -80,6 +83,10 @@ pub struct User {
     pub vcards: BTreeMap<i32, VCardRequest>,
     /// What the network was last told of his presence.
     pub shown: Option<(StatusType, String)>,
+    /// A client of his is connected, whether it shows itself or not (server mode).
+    pub attached: bool,
+    /// The login under way decides whether a client is let in (server mode).
+    pub trying: bool,
     pub(super) last_serial: u64,
     pub(super) last_vcard: i32,
 }
@@ -105,6 +112,8 @@ impl User {
             unsent: Vec::new(),
             vcards: BTreeMap::new(),
             shown: None,
+            attached: false,
+            trying: false,
             last_serial: 0,
             last_vcard: 0,
         }
@@ -138,16 +147,20 @@ impl User {
     /// His row in storage, if it may be written: not while it is being deleted, for its number may be another's then.
     fn row(&self, cx: &Context) -> Option<i64> {
         let registration = self.registration.as_ref()?;
-        (!cx.is_being_removed(&self.jid)).then_some(registration.id)
+        (registration.id != 0 && !cx.is_being_removed(&self.jid)).then_some(registration.id)
     }
 
     /// Changes a setting, here and in storage. `kind` is Spectrum 2's number: 4 boolean, 13 string, 0 other.
     pub fn set_setting(&mut self, cx: &mut Context, name: &str, kind: i32, value: String) {
-        let Some(id) = self.row(cx) else { return };
-        cx.store(
-            storage::Request::SaveSetting(id, name.to_owned(), kind, value.clone()),
-            format!("setting {name} of {}", self.jid),
-        );
+        match self.row(cx) {
+            Some(id) => cx.store(
+                storage::Request::SaveSetting(id, name.to_owned(), kind, value.clone()),
+                format!("setting {name} of {}", self.jid),
+            ),
+            // He is being stored for the first time, and then this is too.
+            None if self.attached && self.registration.is_some() => {}
+            None => return,
+        }
         match self.settings.iter_mut().find(|(var, _)| var == name) {
             Some(row) => row.1 = value,
             None => self.settings.push((name.to_owned(), value)),
@@ -322,7 +335,7 @@ impl User {
     }
 
     /// Nobody is there any more for whom to be on line.
-    fn leave(&mut self, cx: &mut Context) {
+    pub(super) fn leave(&mut self, cx: &mut Context) {
         if self.session == Session::Offline {
             self.forget_later(cx);
         } else {
@@ -359,7 +372,10 @@ impl User {
     /// Writes changed contacts.
     pub fn save_now(&mut self, cx: &mut Context) {
         cx.timers.cancel(&Timer::Save(self.jid.clone()));
-        let Some(registration) = &self.registration else { return };
+        let Some(registration) = self.registration.as_ref().filter(|registration| registration.id != 0)
+        else {
+            return;
+        };
         if cx.is_being_removed(&self.jid) {
             // If it fails there is time enough; if not, nobody must inherit them with the number of the row.
             return self.save_later(cx);
@@ -395,7 +411,7 @@ impl User {
     /// Nothing is lost if he is forgotten.
     pub fn forgettable(&self) -> bool {
         // A stranger's clients are not worth remembering.
-        let nobody = self.resources.is_empty() || self.registration.is_none();
+        let nobody = !self.attached && (self.resources.is_empty() || self.registration.is_none());
         let owed = !self.kept.is_empty() || !self.vcards.is_empty();
         self.early.is_none() && self.session == Session::Offline && nobody && !owed
     }

@@ -15,7 +15,7 @@ use spectrum2_config::Secret;
 pub use worker::{Reply, Storage};
 
 /// A registered user: one row of `users`.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Registration {
     /// Row id; 0 before the row is stored.
     pub id: i64,

@@ -20,6 +20,8 @@ pub const BIND: &str = "urn:ietf:params:xml:ns:xmpp-bind";
 pub const SESSION: &str = "urn:ietf:params:xml:ns:xmpp-session";
 /// RFC 6121 §2: Roster Management.
 pub const ROSTER: &str = "jabber:iq:roster";
+/// RFC 6121 §2.6: the server keeps versions of rosters (XEP-0237 before).
+pub const ROSTERVER: &str = "urn:xmpp:features:rosterver";
 /// XEP-0004: Data Forms.
 pub const DATA: &str = "jabber:x:data";
 /// XEP-0012: Last Activity.
@@ -84,6 +86,12 @@ pub const NICK: &str = "http://jabber.org/protocol/nick";
 pub const RECEIPTS: &str = "urn:xmpp:receipts";
 /// XEP-0199: XMPP Ping.
 pub const PING: &str = "urn:xmpp:ping";
+/// XEP-0191: Blocking Command.
+pub const BLOCKING: &str = "urn:xmpp:blocking";
+/// XEP-0191 §3.4: why a stanza for somebody blocked is refused.
+pub const BLOCKING_ERRORS: &str = "urn:xmpp:blocking:errors";
+/// XEP-0198: Stream Management.
+pub const SM: &str = "urn:xmpp:sm:3";
 /// XEP-0202: Entity Time.
 pub const TIME: &str = "urn:xmpp:time";
 /// XEP-0203: Delayed Delivery.
@@ -102,6 +110,8 @@ pub const CORRECT: &str = "urn:xmpp:message-correct:0";
 pub const MARKERS: &str = "urn:xmpp:chat-markers:0";
 /// XEP-0334: Message Processing Hints.
 pub const HINTS: &str = "urn:xmpp:hints";
+/// XEP-0352: Client State Indication.
+pub const CSI: &str = "urn:xmpp:csi:0";
 /// XEP-0356: Privileged Entity, up to version 0.3.
 pub const PRIVILEGE_1: &str = "urn:xmpp:privilege:1";
 /// XEP-0356: Privileged Entity, since version 0.4.

@@ -19,9 +19,54 @@ pub fn sent(user: &Jid, resource: &Jid, original: Element) -> Element {
         .child(Element::new("no-copy", ns::HINTS))
 }
 
+/// The copy of a message that another of the user's resources received, for one that did not (§7).
+pub fn received(user: &Jid, resource: &Jid, original: Element) -> Element {
+    // §6: the copy has the type of the original.
+    let kind = original.attr("type").map(str::to_owned);
+    message(user, resource, MessageType::Normal)
+        .with_opt("type", kind)
+        .child(Element::new("received", ns::CARBONS).child(forwarded(original)))
+}
+
+/// Whether copies of a message are to be made (§6.1): it is part of a conversation, its sender has not forbidden it, and
+/// it is not itself a copy.
+pub fn is_eligible(message: &Element) -> bool {
+    let conversation = match message.attr("type") {
+        Some("chat") => true,
+        Some("groupchat" | "headline" | "error") => false,
+        _ => message.find_same("body").is_some(),
+    };
+    // §6.1: of what is said in a room's private chat only the resource in the room makes sense.
+    let own = message.elements().any(|child| {
+        (child.ns() == ns::CARBONS && matches!(child.name(), "private" | "sent" | "received"))
+            || child.is("no-copy", ns::HINTS)
+            || child.is("x", ns::MUC_USER)
+    });
+    conversation && !own
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_is_copied() {
+        let eligible = |xml: &str| {
+            is_eligible(&Element::parse(&xml.replacen(' ', " xmlns='jabber:client' ", 1)).unwrap())
+        };
+        assert!(eligible("<message type='chat'/>"));
+        assert!(eligible("<message ><body>Hark</body></message>"));
+        assert!(!eligible("<message />"));
+        for odd in [
+            "<message type='groupchat'><body>Hark</body></message>",
+            "<message type='chat'><private xmlns='urn:xmpp:carbons:2'/></message>",
+            "<message type='chat'><no-copy xmlns='urn:xmpp:hints'/></message>",
+            "<message type='chat'><x xmlns='http://jabber.org/protocol/muc#user'/></message>",
+            "<message type='chat'><sent xmlns='urn:xmpp:carbons:2'/></message>",
+        ] {
+            assert!(!eligible(odd), "{odd}");
+        }
+    }
 
     #[test]
     fn the_wire_form() {

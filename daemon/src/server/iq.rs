@@ -1,0 +1,194 @@
+//! Requests of clients that the server answers itself, and requests of the gateway that it answers for its users.
+
+use spectrum2_xmpp::stanza::{Condition, ErrorType, Stanza, iq_result};
+use spectrum2_xmpp::xep_0030::{Identity, Info};
+use spectrum2_xmpp::{Element, ns, xep_0030};
+
+use super::Server;
+use super::context::refusal;
+use super::message::{Target, refuse_foreign};
+
+/// Requests that the server makes of the gateway in a client's name have ids that begin so; answers end with it.
+const OWN: &str = "server-";
+
+/// What the server can do for an account.
+const ACCOUNT: [&str; 8] =
+    [ns::BLOCKING, ns::CARBONS, ns::DISCO_INFO, ns::DISCO_ITEMS, ns::LAST, ns::PING, ns::PRIVATE, ns::VCARD];
+
+impl Server {
+    /// A request of a client, or an answer.
+    pub(super) fn iq(&mut self, account: &str, number: u64, target: &Target, stanza: Stanza) {
+        let is_request = matches!(stanza.stanza_type(), Some("get" | "set"));
+        let iq = stanza.element;
+        let Some(known) = self.accounts.get_mut(account) else { return };
+        let answer = match target {
+            Target::Account if is_request => return self.account_request(account, number, &iq),
+            Target::Account => None,
+            Target::Own(resource) => match known.by_resource(resource) {
+                Some(session) => {
+                    session.send(&mut self.cx, iq);
+                    None
+                }
+                None => refusal(&iq, ErrorType::Cancel, Condition::ServiceUnavailable, ""),
+            },
+            Target::Server if is_request => return self.server_request(account, number, iq),
+            Target::Contact if is_request && known.admin => {
+                refusal(&iq, ErrorType::Cancel, Condition::ItemNotFound, "")
+            }
+            Target::Server | Target::Contact => {
+                self.cx.pass(iq);
+                None
+            }
+            Target::Foreign => refuse_foreign(&iq),
+        };
+        self.reply(account, number, answer);
+    }
+
+    /// A request to the account: without `to`, or to the user's bare JID (RFC 6120 §10.3.3).
+    fn account_request(&mut self, account: &str, number: u64, iq: &Element) {
+        let limit = self.contacts_limit();
+        let Some(known) = self.accounts.get_mut(account) else { return };
+        let Some(payload) = iq.elements().next() else { return };
+        let get = iq.attr("type") == Some("get");
+        let answer = match (payload.ns(), payload.name()) {
+            (ns::ROSTER, "query") if get => return known.roster_get(&mut self.cx, number, iq, payload),
+            (ns::ROSTER, "query") => return known.roster_set(&mut self.cx, number, iq, payload, limit),
+            // RFC 6120 §7.1: once.
+            (ns::BIND, _) => refusal(
+                iq,
+                ErrorType::Cancel,
+                Condition::NotAllowed,
+                "This connection has a resource already",
+            ),
+            (ns::SESSION, "session") if !get => Some(iq_result(iq)),
+            (ns::VCARD, "vCard") => return self.own_vcard(account, number, iq, payload, get),
+            (ns::PRIVATE, "query") => return self.private(account, number, iq, payload, get),
+            (ns::BLOCKING, _) => return self.block(account, number, iq, payload, get),
+            (ns::DISCO_INFO, "query") if get && payload.attr("node").is_none() => {
+                // XEP-0030 §8: a registered account.
+                let identity = Identity::new("account", "registered");
+                Some(iq_result(iq).child(Info::default().identity(identity).features(&ACCOUNT).element()))
+            }
+            (ns::DISCO_ITEMS, "query") if get => {
+                Some(iq_result(iq).child(xep_0030::items(payload.attr("node"), [])))
+            }
+            _ => self.common_request(account, number, iq, payload, get),
+        };
+        self.reply(account, number, answer);
+    }
+
+    /// A request to the server, which is the gateway at the same time.
+    fn server_request(&mut self, account: &str, number: u64, iq: Element) {
+        let Some(payload) = iq.elements().next() else { return };
+        let get = iq.attr("type") == Some("get");
+        let answer = match (payload.ns(), payload.name()) {
+            // Whom the network lets in is registered.
+            (ns::REGISTER | ns::ROSTER, _) => {
+                refusal(&iq, ErrorType::Cancel, Condition::ServiceUnavailable, "")
+            }
+            (ns::CARBONS | ns::LAST | ns::SESSION, _) => {
+                self.common_request(account, number, &iq, payload, get)
+            }
+            (ns::PRIVATE, "query") => {
+                let payload = payload.clone();
+                return self.private(account, number, &iq, &payload, get);
+            }
+            _ => {
+                self.cx.pass(iq);
+                return;
+            }
+        };
+        self.reply(account, number, answer);
+    }
+
+    /// What may be asked of either.
+    fn common_request(
+        &mut self,
+        account: &str,
+        number: u64,
+        iq: &Element,
+        payload: &Element,
+        get: bool,
+    ) -> Option<Element> {
+        match (payload.ns(), payload.name(), get) {
+            // XEP-0199 §4.2.
+            (ns::PING, "ping", true) => Some(iq_result(iq)),
+            // XEP-0280 §4 and §5.
+            (ns::CARBONS, name @ ("enable" | "disable"), false) => {
+                if let Some(session) = self.accounts.get_mut(account).and_then(|known| known.session(number))
+                {
+                    session.carbons = name == "enable";
+                }
+                Some(iq_result(iq))
+            }
+            (ns::SESSION, "session", false) => Some(iq_result(iq)),
+            // XEP-0012 §3: of an account that is on line, no time has passed; of a server, that since it started.
+            (ns::LAST, "query", true) => {
+                let server = iq.attr("to") == Some(self.cx.domain());
+                let seconds = if server { self.cx.now.since(self.since) / 1_000 } else { 0 };
+                let query = Element::new("query", ns::LAST).with("seconds", seconds.to_string());
+                Some(iq_result(iq).child(query))
+            }
+            _ => refusal(iq, ErrorType::Cancel, Condition::ServiceUnavailable, ""),
+        }
+    }
+
+    /// An iq of the gateway, for an account or one of its clients.
+    pub(super) fn iq_in(&mut self, account: &str, mut iq: Element, resource: Option<&str>) {
+        let limit = self.contacts_limit();
+        let is_request = matches!(iq.attr("type"), Some("get" | "set"));
+        if !is_request && iq.attr("id").is_some_and(|id| id.starts_with(OWN)) {
+            return;
+        }
+        let Some(known) = self.accounts.get_mut(account) else { return };
+        if let Some(resource) = resource {
+            describe_server(&mut iq, self.cx.domain());
+            match known.by_resource(resource) {
+                Some(session) => session.send(&mut self.cx, iq),
+                None => self.cx.return_to_gateway(&iq, Condition::ServiceUnavailable, ""),
+            }
+            return;
+        }
+        // RFC 6121 §8.5.2.1.3: the server answers for the account.
+        let payload = iq.elements().next();
+        match (payload.map(|payload| (payload.ns(), payload)), iq.attr("type")) {
+            (Some((ns::ROSTER, _)), Some("get")) => known.gateway_gets(&mut self.cx, &iq),
+            (Some((ns::ROSTER, query)), Some("set")) => known.gateway_sets(&mut self.cx, &iq, query, limit),
+            (Some((ns::VCARD, _)), Some("get")) => {
+                let card = self.stored_vcard(account);
+                self.cx.pass(iq_result(&iq).child(card));
+            }
+            _ if is_request => self.cx.return_to_gateway(&iq, Condition::ServiceUnavailable, ""),
+            _ => {}
+        }
+    }
+
+    /// Passes a copy of a client's request on to the gateway, whose answer is not for the client.
+    pub(super) fn tell_gateway(&mut self, iq: &Element) {
+        let mut copy = iq.clone();
+        copy.set_attr("id", format!("{OWN}{}", self.cx.number()));
+        copy.set_attr("to", self.cx.domain());
+        self.cx.pass(copy);
+    }
+}
+
+/// The gateway describes itself; here it is a server as well (XEP-0030 §3.1), where nobody registers.
+fn describe_server(iq: &mut Element, domain: &str) {
+    if iq.attr("from") != Some(domain) || iq.attr("type") != Some("result") {
+        return;
+    }
+    let Some(query) = iq.find_mut("query", ns::DISCO_INFO).filter(|query| query.attr("node").is_none())
+    else {
+        return;
+    };
+    let Some(mut info) = Info::read(query) else { return };
+    info.features.retain(|feature| feature != ns::REGISTER);
+    info.identities.insert(0, Identity::new("server", "im"));
+    let ours = [ns::BLOCKING, ns::CARBONS, ns::LAST, ns::PRIVATE, ns::SESSION];
+    *query = info.features(&ours).element();
+}
+
+/// The roster of somebody whose login is under way.
+pub fn empty_roster(iq: &Element) -> Element {
+    iq_result(iq).child(Element::new("query", ns::ROSTER))
+}

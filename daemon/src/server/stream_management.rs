@@ -1,0 +1,153 @@
+//! Stream management (XEP-0198): what a client has not acknowledged is kept, and sent again when it comes back.
+//!
+//! Guarantees: a session that was resumed has lost and doubled nothing; the queue of one that was not is given out
+//! ([`Management::unsent`]), so that its messages go elsewhere.
+
+use std::collections::VecDeque;
+
+use serde::{Deserialize, Serialize};
+use spectrum2_xmpp::Element;
+
+use super::context::weight;
+use super::session::Parcel;
+
+/// How long a session is kept without a connection, in milliseconds; a client may ask for less.
+pub const KEPT: u64 = 300_000;
+/// Stanzas that one client may leave unacknowledged.
+const UNACKNOWLEDGED: usize = 1_000;
+/// And their size in memory.
+const UNACKNOWLEDGED_BYTES: usize = 2 << 20;
+
+/// A stanza that the client has not acknowledged.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct Unacknowledged {
+    pub stanza: Element,
+    pub serial: u64,
+    pub taken: bool,
+    weight: usize,
+}
+
+/// The counts of one session.
+#[derive(Debug, Default, Serialize, Deserialize)]
+pub struct Management {
+    /// Under which it can be resumed.
+    pub id: Option<String>,
+    /// For how long, in milliseconds.
+    pub kept_for: u64,
+    /// Stanzas of the client that we have handled.
+    pub handled: u32,
+    acknowledged: u32,
+    queue: VecDeque<Unacknowledged>,
+    bytes: usize,
+    /// The client was asked for an acknowledgement, and has not given it.
+    asked: bool,
+}
+
+impl Management {
+    /// Counts begin at zero.
+    pub fn new(id: Option<String>, kept_for: u64) -> Self {
+        Self { id, kept_for, ..Self::default() }
+    }
+
+    /// Keeps what was sent. `false`: this is too much.
+    pub fn keep(&mut self, parcel: Parcel) -> bool {
+        let Parcel { stanza, serial, taken } = parcel;
+        let weight = weight(&stanza);
+        self.bytes += weight;
+        self.queue.push_back(Unacknowledged { stanza, serial, taken, weight });
+        self.queue.len() <= UNACKNOWLEDGED && self.bytes <= UNACKNOWLEDGED_BYTES
+    }
+
+    /// Whether the client is to be asked now.
+    pub fn asks(&mut self) -> bool {
+        !self.queue.is_empty() && !std::mem::replace(&mut self.asked, true)
+    }
+
+    /// The client has handled so many stanzas in all. Gives the serials of messages among the new ones.
+    ///
+    /// # Errors
+    /// That is more than were sent: how many those were.
+    pub fn acknowledge(&mut self, h: u32) -> Result<Vec<u64>, u32> {
+        // §4: the count wraps.
+        let new = usize::try_from(h.wrapping_sub(self.acknowledged)).unwrap_or(usize::MAX);
+        if new > self.queue.len() {
+            return Err(self.acknowledged.wrapping_add(u32::try_from(self.queue.len()).unwrap_or(u32::MAX)));
+        }
+        let mut serials = Vec::new();
+        for done in self.queue.drain(..new) {
+            self.bytes = self.bytes.saturating_sub(done.weight);
+            serials.extend(Some(done.serial).filter(|serial| *serial != 0));
+        }
+        self.acknowledged = h;
+        self.asked = false;
+        Ok(serials)
+    }
+
+    /// What is to be sent again on a new connection.
+    pub fn again(&mut self) -> impl Iterator<Item = &Element> {
+        self.asked = false;
+        self.queue.iter().map(|kept| &kept.stanza)
+    }
+
+    /// Whether a copy of this message waits here.
+    pub fn has(&self, serial: u64) -> bool {
+        self.queue.iter().any(|kept| kept.serial == serial)
+    }
+
+    /// Another session has taken this message.
+    pub fn taken_elsewhere(&mut self, serial: u64) {
+        for kept in self.queue.iter_mut().filter(|kept| kept.serial == serial) {
+            kept.taken = true;
+        }
+    }
+
+    /// Gives all that was not acknowledged, because the session is over.
+    pub fn unsent(&mut self) -> VecDeque<Unacknowledged> {
+        self.bytes = 0;
+        std::mem::take(&mut self.queue)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use spectrum2_xmpp::ns;
+
+    use super::*;
+
+    fn parcel() -> Parcel {
+        Element::new("message", ns::CLIENT).into()
+    }
+
+    #[test]
+    fn the_count_wraps() {
+        let mut management = Management { acknowledged: u32::MAX, ..Management::default() };
+        assert!(management.keep(parcel()) && management.keep(parcel()));
+        assert_eq!(management.acknowledge(1), Ok(vec![]));
+        assert_eq!(management.again().count(), 0);
+        assert_eq!(management.acknowledge(2), Err(1));
+        assert_eq!(management.acknowledge(0), Err(1), "a count does not go back");
+    }
+
+    #[test]
+    fn the_queue_is_bounded() {
+        let mut management = Management::default();
+        assert!((0..UNACKNOWLEDGED).all(|_| management.keep(parcel())));
+        assert!(!management.keep(parcel()));
+        assert_eq!(management.acknowledge(2), Ok(vec![]));
+        assert!(management.keep(parcel()));
+        let mut management = Management::default();
+        let mut large = parcel();
+        large.stanza = large.stanza.text("x".repeat(UNACKNOWLEDGED_BYTES));
+        assert!(!management.keep(large));
+    }
+
+    #[test]
+    fn it_asks_once_until_it_is_answered() {
+        let mut management = Management::default();
+        assert!(!management.asks());
+        management.keep(parcel());
+        assert!(management.asks() && !management.asks());
+        assert_eq!(management.acknowledge(0), Ok(vec![]));
+        assert!(management.asks());
+    }
+}

@@ -1,0 +1,324 @@
+//! Who is let in, who is not, and who guesses.
+
+use super::*;
+use crate::server::limits::{PER_ACCOUNT, PER_ADDRESS};
+
+fn failure(stage: &mut Stage, client: Client) -> (String, String) {
+    let failure = stage.hears_of(client, |element| element.is("failure", ns::SASL));
+    let condition =
+        failure.elements().next().map(|condition| condition.name().to_owned()).unwrap_or_default();
+    (condition, failure.child_text("text", ns::SASL).unwrap_or_default().into_owned())
+}
+
+fn tries(stage: &mut Stage, name: &str, password: &str) -> Client {
+    let client = stage.connects(Cover::Encrypted);
+    stage.opens(client);
+    stage.authenticates(client, name, password);
+    client
+}
+
+#[test]
+fn a_wrong_password_is_the_networks_word() {
+    let mut stage = Stage::new();
+    let client = tries(&mut stage, ROMEO, "wrong");
+    stage.refuses(ROMEO_JID, 2, "Incorrect password.");
+    assert!(stage.takes(client).is_empty(), "the answer is held back");
+    stage.wait(1);
+    assert_eq!(failure(&mut stage, client), ("not-authorized".into(), "Incorrect password".into()));
+    assert!(stage.database.is_empty(), "nothing is stored of whom the network never let in");
+    // The stream is still good for another attempt.
+    stage.authenticates(client, ROMEO, PASSWORD);
+    stage.lets_in(ROMEO_JID);
+    stage.hears_of(client, |element| element.is("success", ns::SASL));
+    assert_eq!(stage.database.len(), 1);
+}
+
+#[test]
+fn trouble_is_not_the_users_fault() {
+    let mut stage = Stage::new();
+    let client = tries(&mut stage, ROMEO, PASSWORD);
+    stage.refuses(ROMEO_JID, 0, "No route to host");
+    assert_eq!(failure(&mut stage, client), ("temporary-auth-failure".into(), "No route to host".into()));
+    // Nobody goes on trying behind his back.
+    stage.frames.clear();
+    stage.wait(600);
+    assert!(!stage.frames.iter().any(|(_, frame)| matches!(frame, Frame::Login(_))));
+}
+
+#[test]
+fn a_backend_that_dies_during_the_login() {
+    let mut stage = Stage::new();
+    let client = tries(&mut stage, ROMEO, PASSWORD);
+    let (link, _) = stage.login_of(ROMEO_JID);
+    stage.event(Event::BackendDown(link, "killed".to_owned()));
+    assert_eq!(failure(&mut stage, client).0, "temporary-auth-failure");
+    assert_eq!(stage.population(), (0, 0));
+}
+
+#[test]
+fn a_network_that_says_nothing() {
+    let mut stage = Stage::new();
+    let client = tries(&mut stage, ROMEO, PASSWORD);
+    stage.wait(59);
+    assert!(stage.takes(client).is_empty());
+    stage.wait(1);
+    assert_eq!(failure(&mut stage, client).0, "temporary-auth-failure");
+    stage.frame(|frame| matches!(frame, Frame::Logout(logout) if logout.user == ROMEO_JID).then_some(()));
+}
+
+#[test]
+fn who_does_not_wait_is_forgotten() {
+    let mut stage = Stage::new();
+    let client = tries(&mut stage, ROMEO, PASSWORD);
+    let (link, _) = stage.login_of(ROMEO_JID);
+    stage.loses(client);
+    stage.frame(|frame| matches!(frame, Frame::Logout(logout) if logout.user == ROMEO_JID).then_some(()));
+    // Too late.
+    stage.network(link, Frame::Connected(Connected { user: ROMEO_JID.into() }));
+    assert!(stage.sent.is_empty() && stage.database.is_empty());
+}
+
+#[test]
+fn storage_that_fails_lets_nobody_in() {
+    let mut stage = Stage::new();
+    stage.broken = true;
+    let client = tries(&mut stage, ROMEO, PASSWORD);
+    assert_eq!(failure(&mut stage, client).0, "temporary-auth-failure");
+}
+
+#[test]
+fn who_is_on_line_must_be_known_by_the_same_password() {
+    let mut stage = Stage::with("more_resources=1");
+    stage.romeo("orchard");
+    let other = tries(&mut stage, ROMEO, "guessed");
+    stage.wait(1);
+    assert_eq!(failure(&mut stage, other).0, "not-authorized");
+    let other = tries(&mut stage, ROMEO, PASSWORD);
+    stage.hears_of(other, |element| element.is("success", ns::SASL));
+    assert!(
+        !stage.frames.iter().any(|(_, frame)| matches!(frame, Frame::Login(_))),
+        "the network is not asked again"
+    );
+}
+
+#[test]
+fn one_login_of_an_account_at_a_time() {
+    let mut stage = Stage::with("more_resources=1");
+    let first = tries(&mut stage, ROMEO, "wrong");
+    let second = tries(&mut stage, ROMEO, PASSWORD);
+    let third = tries(&mut stage, ROMEO, PASSWORD);
+    stage.refuses(ROMEO_JID, 2, "");
+    let (link, login) = stage.login_of(ROMEO_JID);
+    assert_eq!(login.password, PASSWORD, "who gave another password has his turn");
+    stage.network(link, Frame::Connected(Connected { user: ROMEO_JID.into() }));
+    stage.hears_of(second, |element| element.is("success", ns::SASL));
+    stage.hears_of(third, |element| element.is("success", ns::SASL));
+    stage.wait(1);
+    assert_eq!(failure(&mut stage, first).0, "not-authorized");
+}
+
+#[test]
+fn who_guesses_is_slowed_down_and_shut_out() {
+    let mut stage = Stage::new();
+    for n in 0..PER_ACCOUNT {
+        let client = tries(&mut stage, ROMEO, &format!("guess {n}"));
+        stage.refuses(ROMEO_JID, 2, "");
+        stage.wait(16);
+        assert_eq!(failure(&mut stage, client).0, "not-authorized");
+    }
+    stage.frames.clear();
+    let client = tries(&mut stage, ROMEO, PASSWORD);
+    assert_eq!(failure(&mut stage, client).0, "temporary-auth-failure");
+    assert!(stage.frames.is_empty(), "the network is not asked");
+    for n in 0..PER_ADDRESS - PER_ACCOUNT {
+        let client = tries(&mut stage, &format!("user{n}"), "guess");
+        stage.refuses(&format!("user{n}@{DOMAIN}"), 2, "");
+        stage.wait(16);
+        failure(&mut stage, client);
+    }
+    let client = tries(&mut stage, "juliet", PASSWORD);
+    assert_eq!(failure(&mut stage, client).0, "temporary-auth-failure");
+    let elsewhere = stage.connects_from(Cover::Encrypted, "198.51.100.1".parse().unwrap());
+    stage.opens(elsewhere);
+    stage.authenticates(elsewhere, "juliet", PASSWORD);
+    stage.lets_in(&format!("juliet@{DOMAIN}"));
+    stage.hears_of(elsewhere, |element| element.is("success", ns::SASL));
+}
+
+#[test]
+fn those_who_guess_do_not_keep_out_who_is_on_line() {
+    let mut stage = Stage::with("more_resources=1");
+    stage.romeo("orchard");
+    for n in 0..PER_ACCOUNT {
+        let client = stage.connects_from(Cover::Encrypted, format!("198.51.100.{n}").parse().unwrap());
+        stage.opens(client);
+        stage.authenticates(client, ROMEO, "guess");
+        stage.wait(16);
+        assert_eq!(failure(&mut stage, client).0, "not-authorized");
+    }
+    let client = tries(&mut stage, ROMEO, PASSWORD);
+    stage.hears_of(client, |element| element.is("success", ns::SASL));
+}
+
+#[test]
+fn a_stream_takes_five_failures() {
+    let mut stage = Stage::new();
+    let client = stage.connects(Cover::Encrypted);
+    stage.opens(client);
+    for _ in 0..4 {
+        stage.says(client, &format!("<auth xmlns='{}' mechanism='ANONYMOUS'/>", ns::SASL));
+    }
+    assert_eq!(stage.hears(client).len(), 4);
+    stage.says(client, &format!("<auth xmlns='{}' mechanism='ANONYMOUS'/>", ns::SASL));
+    assert_eq!(stage.closed(client), "policy-violation");
+}
+
+#[test]
+fn names_that_are_none() {
+    let mut stage = Stage::new();
+    for name in ["ro meo", "a@b@c", "romeo@elsewhere.org"] {
+        let client = tries(&mut stage, name, PASSWORD);
+        stage.wait(16);
+        assert_eq!(failure(&mut stage, client).0, "not-authorized", "{name}");
+    }
+    // COMPAT: the bare JID in place of the local part.
+    let client = tries(&mut stage, ROMEO_JID, PASSWORD);
+    stage.lets_in(ROMEO_JID);
+    stage.hears_of(client, |element| element.is("success", ns::SASL));
+}
+
+#[test]
+fn only_vips_where_the_admin_wants_it() {
+    let mut stage = Stage::with("vip_only=1\nvip_message=Ask the Prince first");
+    let client = tries(&mut stage, ROMEO, PASSWORD);
+    stage.wait(1);
+    assert_eq!(failure(&mut stage, client), ("not-authorized".into(), "Ask the Prince first".into()));
+}
+
+#[test]
+fn a_refusal_later_throws_everybody_out() {
+    let mut stage = Stage::with("more_resources=1");
+    let (one, link) = stage.romeo("orchard");
+    let (two, _) = stage.romeo("phone");
+    let frame =
+        Disconnected { user: ROMEO_JID.into(), error: 2, message: Some("The password was changed".into()) };
+    stage.network(link.unwrap(), Frame::Disconnected(frame));
+    let last_words = stage.sent[&one].clone();
+    assert!(
+        last_words
+            .iter()
+            .any(|said| matches!(said, client::Action::Send(message) if message.name() == "message")),
+        "he hears why"
+    );
+    assert_eq!(stage.closed(one), "not-authorized");
+    assert_eq!(stage.closed(two), "not-authorized");
+    assert_eq!(stage.population().0, 0);
+    // With the new one he is let in.
+    let client = tries(&mut stage, ROMEO, "new");
+    let (_, login) = stage.login_of(ROMEO_JID);
+    assert_eq!(login.password, "new");
+    stage.loses(client);
+}
+
+#[test]
+fn a_passing_trouble_keeps_the_clients() {
+    let mut stage = Stage::new();
+    let (client, link) = stage.romeo("orchard");
+    let frame = Disconnected { user: ROMEO_JID.into(), error: 0, message: None };
+    stage.network(link.unwrap(), Frame::Disconnected(frame));
+    stage.wait(5);
+    let (link, login) = stage.login_of(ROMEO_JID);
+    assert_eq!(login.password, PASSWORD);
+    stage.network(link, Frame::Connected(Connected { user: ROMEO_JID.into() }));
+    assert!(!stage.takes(client).iter().any(|said| matches!(said, client::Action::Close(_))));
+    assert_eq!(stage.population(), (1, 1));
+}
+
+#[test]
+fn an_admin_needs_no_network() {
+    let admin = format!("escalus@{DOMAIN}");
+    let mut stage = Stage::with(&format!("admin_jid={admin}\nadmin_password=prince"));
+    let client = tries(&mut stage, "escalus", "wrong");
+    stage.wait(1);
+    assert_eq!(failure(&mut stage, client).0, "not-authorized");
+    stage.authenticates(client, "escalus", "prince");
+    stage.hears_of(client, |element| element.is("success", ns::SASL));
+    assert!(!stage.frames.iter().any(|(_, frame)| matches!(frame, Frame::Login(_))));
+    stage.opens(client);
+    stage.binds(client, "palace");
+    stage.says(client, &format!("<iq type='get' id='r'><query xmlns='{}'/></iq>", ns::ROSTER));
+    let roster = stage.hears_of(client, iq("r"));
+    let item = roster.elements().next().and_then(|query| query.elements().next()).expect("an item").clone();
+    assert_eq!((item.attr("jid"), item.attr("name")), (Some(DOMAIN), Some("Admin")));
+    stage.says(client, "<presence/>");
+    stage.hears_of(client, presence_from(DOMAIN, None));
+    stage.says(client, &format!("<message to='{DOMAIN}' type='chat'><body>uptime</body></message>"));
+    stage.hears_of(client, |stanza| stanza.name() == "message" && stanza.attr("from") == Some(DOMAIN));
+    stage.says(
+        client,
+        &format!(
+            "<iq type='set' id='c' to='{DOMAIN}'><command xmlns='{}' node='{}#get-online-users-num'/></iq>",
+            ns::COMMANDS,
+            ns::ADMIN
+        ),
+    );
+    assert_eq!(stage.hears_of(client, iq("c")).attr("type"), Some("result"));
+    stage.says(client, &format!("<message id='m' to='{NURSE}'><body>x</body></message>"));
+    assert_eq!(condition(&stage.hears_of(client, |s| s.attr("id") == Some("m"))), Some("item-not-found"));
+}
+
+#[test]
+fn who_is_no_admin_commands_nothing() {
+    let mut stage = Stage::with(&format!("admin_jid=escalus@{DOMAIN}\nadmin_password=prince"));
+    let (client, _) = stage.romeo("orchard");
+    stage.says(client, &format!("<message id='m' to='{DOMAIN}' type='chat'><body>status</body></message>"));
+    assert_eq!(stage.hears_of(client, |s| s.attr("id") == Some("m")).attr("type"), Some("error"));
+    stage
+        .says(client, &format!("<iq type='get' id='1' to='{DOMAIN}'><query xmlns='{}'/></iq>", ns::REGISTER));
+    assert_eq!(condition(&stage.hears_of(client, iq("1"))), Some("service-unavailable"), "nobody registers");
+}
+
+#[test]
+fn the_last_client_logs_out_and_the_password_goes() {
+    let mut stage = Stage::new();
+    let (client, _) = stage.romeo("orchard");
+    stage.piece(client, Piece::Close);
+    stage.frame(|frame| matches!(frame, Frame::Logout(logout) if logout.user == ROMEO_JID).then_some(()));
+    assert_eq!(stage.population(), (0, 0));
+    let state = {
+        let mut bytes = Vec::new();
+        ciborium::into_writer(&stage.server, &mut bytes).expect("it can be written down");
+        bytes
+    };
+    assert!(!state.windows(PASSWORD.len()).any(|window| window == PASSWORD.as_bytes()));
+    // What is remembered of him is no way in.
+    let client = tries(&mut stage, ROMEO, "");
+    assert_eq!(failure(&mut stage, client).0, "malformed-request");
+    let client = tries(&mut stage, ROMEO, "other");
+    assert_eq!(stage.login_of(ROMEO_JID).1.password, "other");
+    stage.loses(client);
+}
+
+#[test]
+fn the_state_can_be_written_down() {
+    let mut stage = Stage::new();
+    let (client, _) = stage.romeo_and_nurse();
+    let mut bytes = Vec::new();
+    ciborium::into_writer(&stage.server, &mut bytes).expect("it can be written down");
+    let server: Server = ciborium::from_reader(&bytes[..]).expect("and read");
+    assert_eq!(server.accounts.len(), 1);
+    assert!(server.streams.contains_key(&client));
+}
+
+#[test]
+fn the_end_is_said_to_everybody() {
+    let mut stage = Stage::new();
+    let (client, _) = stage.romeo("orchard");
+    let stranger = stage.connects(Cover::Encrypted);
+    stage.event(Event::Stop);
+    assert_eq!(stage.closed(client), "system-shutdown");
+    assert_eq!(stage.closed(stranger), "system-shutdown");
+    assert!(stage.stopped);
+    let late = stage.connects(Cover::Encrypted);
+    assert_eq!(stage.closed(late), "system-shutdown");
+}
