@@ -1,19 +1,24 @@
-//! Log messages: to the journal with fields, or as lines on standard error.
+//! Log messages: to the journal with fields, or as lines on standard error; and to the files of `logging.config`.
 //!
 //! `service.log_level` says how much; the environment variable `SPECTRUM2_LOG` goes before it and can name modules, for
-//! example `info,spectrum2::gateway=debug`. In the journal each message has the fields `SYSLOG_IDENTIFIER=spectrum2` and
-//! `SPECTRUM2_TRANSPORT=` with the JID of the transport, so that
+//! example `info,spectrum2::gateway=debug`. In the journal each message has the fields `SYSLOG_IDENTIFIER=spectrum2`,
+//! `SPECTRUM2_TRANSPORT=` with the JID of the transport and `SPECTRUM2_NETWORK=` with its protocol, so that
 //! `journalctl SPECTRUM2_TRANSPORT=icq.example.org` shows one transport also when it runs outside its unit; fields of the
-//! message itself follow suit (`user` is `SPECTRUM2_USER=`).
+//! message itself follow suit (`user` is `SPECTRUM2_USER=`). The field `message_id` is the journal's own `MESSAGE_ID=`, by
+//! which the catalog explains what an admin must act on.
+//!
+//! The files have levels of their own: what Spectrum 2's properties file says holds for them, whatever the journal gets.
 
-use std::fmt;
-use std::io::{self, IsTerminal};
-use std::os::fd::{AsFd, OwnedFd};
-use std::os::unix::fs::MetadataExt;
-use std::sync::OnceLock;
+use std::fmt::{self, Write as _};
+use std::io::{self, IsTerminal, Write as _};
+use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, RwLock};
 
-use spectrum2_config::LogLevel;
+use spectrum2_config::{Config, LogLevel};
+use spectrum2_log::journal::Journal;
+use spectrum2_log::log4j::{self, Variables};
+use spectrum2_log::{Level, Record, message_id};
 use tracing::field::{Field, Visit};
 use tracing::level_filters::LevelFilter;
 use tracing::subscriber::Interest;
@@ -21,7 +26,6 @@ use tracing::{Event, Metadata, Subscriber};
 use tracing_subscriber::filter::Targets;
 use tracing_subscriber::layer::{Context, Layer, SubscriberExt};
 use tracing_subscriber::util::SubscriberInitExt;
-use tracing_subscriber::{Registry, reload};
 
 /// The variable that goes before `service.log_level`.
 const VARIABLE: &str = "SPECTRUM2_LOG";
@@ -34,45 +38,125 @@ const SUBSYSTEMS: [(&str, &str); 5] = [
     ("storage", "spectrum2::storage"),
     ("bus", "spectrum2::bus"),
 ];
+
+/// COMPAT(Spectrum 2): the names of its loggers, which properties files name, for our modules; the longest path counts.
+/// `Component.RAW` is not among them: stanzas are not logged.
+const LOGGERS: [(&str, &str); 24] = [
+    ("spectrum2", "Spectrum"),
+    ("spectrum2::backend_link", "NetworkPluginServer"),
+    ("spectrum2::bus", "AdminInterface"),
+    ("spectrum2::gateway", "UserManager"),
+    ("spectrum2::gateway::adhoc", "AdHocManager"),
+    ("spectrum2::gateway::admin", "AdminInterface"),
+    ("spectrum2::gateway::contact", "RosterManager"),
+    ("spectrum2::gateway::disco", "DiscoInfoResponder"),
+    ("spectrum2::gateway::frame", "NetworkPluginServer"),
+    ("spectrum2::gateway::iq", "GatewayResponder"),
+    ("spectrum2::gateway::message", "ConversationManager"),
+    ("spectrum2::gateway::muc", "ConversationManager"),
+    ("spectrum2::gateway::pool", "NetworkPluginServer"),
+    ("spectrum2::gateway::registration", "UserRegistration"),
+    ("spectrum2::gateway::room", "ConversationManager"),
+    ("spectrum2::gateway::roster", "RosterManager"),
+    ("spectrum2::gateway::session", "User"),
+    ("spectrum2::gateway::subscription", "RosterManager"),
+    ("spectrum2::gateway::user", "User"),
+    ("spectrum2::gateway::vcard", "VCardResponder"),
+    ("spectrum2::run", "Component"),
+    ("spectrum2::storage", "SQLite3Backend"),
+    ("spectrum2::storage::place", "SQLite3Backend"),
+    ("spectrum2::xmpp_link", "Component"),
+];
 /// Levels that may be raised at a time.
 const RAISED: usize = 16;
 
-/// What is let through; none before [`start`].
-static LEVELS: OnceLock<reload::Handle<Levels, Registry>> = OnceLock::new();
+/// Which transport a message is about.
+#[derive(Clone, Debug, Default)]
+pub struct Transport {
+    /// Its JID.
+    pub jid: String,
+    /// The protocol of its network.
+    pub network: String,
+}
 
-/// Sends everything that is logged from now on to where it belongs. A second call changes nothing.
-pub fn start(transport: &str, level: LogLevel) {
-    let (targets, complaint) = targets(level, std::env::var(VARIABLE).ok().as_deref());
-    let (levels, handle) = reload::Layer::new(Levels { configured: targets, raised: Vec::new() });
-    let journal = if stderr_is_journal() { tracing_journald::layer().ok() } else { None };
-    let registry = tracing_subscriber::registry().with(levels);
-    let started = match journal {
-        Some(journal) => registry
-            .with(
-                journal
-                    .with_syslog_identifier("spectrum2".to_owned())
-                    .with_field_prefix(Some("SPECTRUM2".to_owned()))
-                    .with_custom_fields([("SPECTRUM2_TRANSPORT", transport)]),
-            )
-            .try_init(),
-        None => {
-            let lines = tracing_subscriber::fmt::layer()
-                .compact()
-                .with_writer(io::stderr)
-                .with_ansi(io::stderr().is_terminal());
-            if has_service_manager() {
-                registry.with(lines.without_time().with_target(false)).try_init()
-            } else {
-                registry.with(lines.with_target(false)).try_init()
-            }
+tokio::task_local! {
+    static TRANSPORT: Transport;
+}
+
+/// What is done for one transport of several in this process: its messages are known by it.
+pub async fn of_transport<F: Future>(transport: Transport, work: F) -> F::Output {
+    TRANSPORT.scope(transport, work).await
+}
+
+/// The log of this process; none before [`start`].
+static LOG: OnceLock<Arc<Log>> = OnceLock::new();
+
+/// Sends everything that is logged from now on to where it belongs; files wait for [`open_files`]. A second call changes
+/// nothing.
+pub fn start(config: &Config) {
+    let (configured, complaint) = targets(config.service.log_level, std::env::var(VARIABLE).ok().as_deref());
+    let journal = Journal::of_stderr("spectrum2", &[]);
+    let (files, mut problems) = files(&config.logging.config, &config.service.jid, journal.is_some());
+    let lines = journal.is_none() && !files.as_ref().is_some_and(|(_, has_console)| *has_console);
+    let log = Arc::new(Log {
+        levels: RwLock::new(Levels { configured, raised: Vec::new() }),
+        first: Transport { jid: config.service.jid.clone(), network: config.service.protocol.clone() },
+        journal,
+        lines: lines.then(|| Mutex::new(Lines::to_stderr())),
+        files: files.map(|(log, _)| Mutex::new(log)),
+    });
+    if tracing_subscriber::registry().with(Sinks(Arc::clone(&log))).try_init().is_ok() {
+        let _ = LOG.set(log);
+    }
+    problems.extend(complaint);
+    for problem in problems {
+        tracing::warn!("{problem}");
+    }
+}
+
+/// The log files that Spectrum 2's properties file names, and whether some of it goes to the console. The journal has
+/// the console's place.
+fn files(config: &Path, jid: &str, has_journal: bool) -> (Option<(log4j::Log, bool)>, Vec<String>) {
+    if config.as_os_str().is_empty() {
+        return (None, Vec::new());
+    }
+    let pid = std::process::id().to_string();
+    let variables = Variables { jid: jid.to_owned(), id: String::new(), pid };
+    match log4j::read(config, &variables) {
+        Ok((settings, problems)) => {
+            let settings = if has_journal { settings.without_console() } else { settings };
+            let has_console = settings.has_console();
+            let name = config.display();
+            let problems = problems.into_iter().map(|problem| format!("logging.config {name}: {problem}"));
+            (Some((settings.into_log(), has_console)), problems.collect())
         }
-    };
-    if started.is_ok() {
-        let _ = LEVELS.set(handle);
+        // That it is missing is said when the transport file is read.
+        Err(error) if error.kind() == io::ErrorKind::NotFound => (None, Vec::new()),
+        Err(error) => {
+            let text = format!(
+                "logging.config {} cannot be read: {error}. Nothing is logged to files; correct the name or its rights.",
+                config.display()
+            );
+            (None, vec![text])
+        }
     }
-    if let Some(complaint) = complaint {
-        tracing::warn!("{complaint}");
-    }
+}
+
+/// Opens the log files, as whoever this process is now.
+pub fn open_files() {
+    with_files(log4j::Log::open_files);
+}
+
+/// Opens the log files again by their names, after somebody has put them aside.
+pub fn reopen_files() {
+    with_files(log4j::Log::reopen);
+}
+
+fn with_files(change: impl FnOnce(&mut log4j::Log) -> Vec<String>) {
+    let Some(log) = LOG.get() else { return };
+    let Some(files) = &log.files else { return };
+    let problems = change(&mut locked(files));
+    problems.iter().for_each(|problem| log.complain(problem));
 }
 
 /// Follows a change of `service.log_level`; the environment still goes before it.
@@ -131,9 +215,194 @@ impl Drop for RaisedLevel {
 }
 
 fn modify(change: impl FnOnce(&mut Levels)) {
-    if let Some(levels) = LEVELS.get() {
-        // Fails only when nothing is logged any more.
-        let _ = levels.modify(change);
+    if let Some(log) = LOG.get() {
+        change(&mut log.levels.write().unwrap_or_else(PoisonError::into_inner));
+        tracing::callsite::rebuild_interest_cache();
+    }
+}
+
+/// Who panicked with the lock has logged half a message at worst.
+fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Where messages go.
+struct Log {
+    levels: RwLock<Levels>,
+    /// Whose the messages are that belong to no other.
+    first: Transport,
+    journal: Option<Journal>,
+    lines: Option<Mutex<Lines>>,
+    files: Option<Mutex<log4j::Log>>,
+}
+
+impl Log {
+    fn levels<T>(&self, look: impl FnOnce(&Levels) -> T) -> T {
+        look(&self.levels.read().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    fn is_for_files(&self, metadata: &Metadata<'_>) -> bool {
+        let files = self.files.as_ref();
+        files.is_some_and(|files| locked(files).wants(logger_of(metadata.target()), level_of(metadata)))
+    }
+
+    /// To the journal or to standard error.
+    fn show(&self, level: Level, text: &Text, module: &str) {
+        if let Some(journal) = &self.journal {
+            let mut fields = text.fields.clone();
+            let transport = TRANSPORT.try_with(Clone::clone).unwrap_or_else(|_| self.first.clone());
+            for (name, value) in [
+                ("transport", &transport.jid),
+                ("network", &transport.network),
+                ("module", &module.to_owned()),
+            ] {
+                fields.push((name.to_owned(), value.clone()));
+            }
+            journal.send(level, &text.line(), text.message_id.as_deref(), &fields);
+        }
+        if let Some(lines) = &self.lines {
+            locked(lines).write(level, &text.line());
+        }
+    }
+
+    /// About a log file, and so not to the log files.
+    fn complain(&self, problem: &str) {
+        let text = Text {
+            message: problem.to_owned(),
+            message_id: Some(message_id::LOG_FILE_UNWRITABLE.to_owned()),
+            fields: Vec::new(),
+        };
+        self.show(Level::Error, &text, module_path!());
+    }
+}
+
+/// The log as part of what `tracing` calls.
+#[derive(Clone)]
+struct Sinks(Arc<Log>);
+
+impl<S: Subscriber> Layer<S> for Sinks {
+    fn register_callsite(&self, metadata: &'static Metadata<'static>) -> Interest {
+        let interest = self.0.levels(|levels| levels.interest(metadata));
+        if interest.is_always() || !self.0.is_for_files(metadata) { interest } else { Interest::always() }
+    }
+
+    fn enabled(&self, metadata: &Metadata<'_>, _: Context<'_, S>) -> bool {
+        self.0.levels(|levels| levels.may_show(metadata)) || self.0.is_for_files(metadata)
+    }
+
+    fn on_event(&self, event: &Event<'_>, _: Context<'_, S>) {
+        let metadata = event.metadata();
+        let text = Text::of(event);
+        let level = level_of(metadata);
+        if self.0.levels(|levels| levels.show(metadata, &text)) {
+            self.0.show(level, &text, metadata.target());
+        }
+        if let Some(files) = &self.0.files {
+            let mut record = Record::now(level, logger_of(metadata.target()), &text.line());
+            record.fields = text.fields;
+            let problems = locked(files).write(&record);
+            problems.iter().for_each(|problem| self.0.complain(problem));
+        }
+    }
+}
+
+fn level_of(metadata: &Metadata<'_>) -> Level {
+    match *metadata.level() {
+        tracing::Level::ERROR => Level::Error,
+        tracing::Level::WARN => Level::Warn,
+        tracing::Level::INFO => Level::Info,
+        tracing::Level::DEBUG => Level::Debug,
+        tracing::Level::TRACE => Level::Trace,
+    }
+}
+
+/// The logger that Spectrum 2 would use.
+fn logger_of(target: &str) -> &'static str {
+    let is_in = |module: &str| {
+        target
+            .strip_prefix(module)
+            .is_some_and(|below| below.is_empty() || below.starts_with("::") || below.starts_with('_'))
+    };
+    let found = LOGGERS.iter().filter(|(module, _)| is_in(module)).max_by_key(|(module, _)| module.len());
+    found.map_or("Spectrum", |(_, logger)| logger)
+}
+
+/// The words of a message.
+#[derive(Default)]
+struct Text {
+    message: String,
+    message_id: Option<String>,
+    fields: Vec<(String, String)>,
+}
+
+impl Text {
+    fn of(event: &Event<'_>) -> Self {
+        let mut text = Self::default();
+        event.record(&mut text);
+        text
+    }
+
+    /// The message with what it is about.
+    fn line(&self) -> String {
+        let mut line = self.message.clone();
+        for (name, value) in &self.fields {
+            let quote = if value.is_empty() || value.contains(char::is_whitespace) { "\"" } else { "" };
+            let blank = if line.is_empty() { "" } else { " " };
+            let _ = write!(line, "{blank}{name}={quote}{value}{quote}");
+        }
+        line
+    }
+
+    fn put(&mut self, field: &Field, value: String) {
+        match field.name() {
+            "message" => self.message = value,
+            "message_id" => self.message_id = Some(value),
+            name => self.fields.push((name.to_owned(), value)),
+        }
+    }
+}
+
+impl Visit for Text {
+    fn record_debug(&mut self, field: &Field, value: &dyn fmt::Debug) {
+        // `%value` comes as Debug that writes Display.
+        self.put(field, format!("{value:?}"));
+    }
+
+    fn record_str(&mut self, field: &Field, value: &str) {
+        self.put(field, value.to_owned());
+    }
+}
+
+/// Lines for people.
+struct Lines {
+    to: Box<dyn io::Write + Send>,
+    has_time: bool,
+    has_colour: bool,
+}
+
+impl Lines {
+    fn to_stderr() -> Self {
+        // A service manager that takes our lines puts the time before them.
+        let has_time = std::env::var_os("INVOCATION_ID").is_none();
+        Self { to: Box::new(io::stderr()), has_time, has_colour: io::stderr().is_terminal() }
+    }
+
+    fn write(&mut self, level: Level, text: &str) {
+        let mut record = Record::now(level, "", text);
+        if self.has_colour {
+            let colour = match level {
+                Level::Error => "31",
+                Level::Warn => "33",
+                Level::Info => "32",
+                Level::Debug | Level::Trace => "34",
+            };
+            record.message = format!("\x1b[{colour}m{level:>5}\x1b[0m {}", record.message);
+        } else {
+            record.message = format!("{:>5} {}", level.to_string(), record.message);
+        }
+        let line = record.as_line(self.has_time);
+        // Nobody is left to tell when it is closed.
+        let _ = self.to.write_all(line.as_bytes());
     }
 }
 
@@ -163,10 +432,8 @@ impl Levels {
     fn is_configured(&self, metadata: &Metadata<'_>) -> bool {
         self.configured.would_enable(metadata.target(), metadata.level())
     }
-}
 
-impl<S: Subscriber> Layer<S> for Levels {
-    fn register_callsite(&self, metadata: &'static Metadata<'static>) -> Interest {
+    fn interest(&self, metadata: &Metadata<'_>) -> Interest {
         if self.is_configured(metadata) {
             Interest::always()
         } else if self.raised.iter().any(|raised| raised.covers(metadata)) {
@@ -176,38 +443,19 @@ impl<S: Subscriber> Layer<S> for Levels {
         }
     }
 
-    fn enabled(&self, metadata: &Metadata<'_>, _: Context<'_, S>) -> bool {
+    fn may_show(&self, metadata: &Metadata<'_>) -> bool {
         self.is_configured(metadata) || self.raised.iter().any(|raised| raised.covers(metadata))
     }
 
-    fn event_enabled(&self, event: &Event<'_>, _: Context<'_, S>) -> bool {
-        let metadata = event.metadata();
+    fn show(&self, metadata: &Metadata<'_>, text: &Text) -> bool {
+        let is_about =
+            |user: &String| text.fields.iter().any(|(name, value)| name == "user" && value == user);
         self.is_configured(metadata)
-            || self.raised.iter().any(|raised| {
-                raised.covers(metadata) && raised.user.as_ref().is_none_or(|user| is_about(event, user))
-            })
+            || self
+                .raised
+                .iter()
+                .any(|raised| raised.covers(metadata) && raised.user.as_ref().is_none_or(is_about))
     }
-}
-
-/// Whether the message has a field `user` with this value.
-fn is_about(event: &Event<'_>, user: &str) -> bool {
-    struct Finder<'a> {
-        user: &'a str,
-        found: bool,
-    }
-    impl Visit for Finder<'_> {
-        fn record_debug(&mut self, field: &Field, value: &dyn fmt::Debug) {
-            // `%value` comes as Debug that writes Display.
-            self.found |= field.name() == "user" && format!("{value:?}") == self.user;
-        }
-
-        fn record_str(&mut self, field: &Field, value: &str) {
-            self.found |= field.name() == "user" && value == self.user;
-        }
-    }
-    let mut finder = Finder { user, found: false };
-    event.record(&mut finder);
-    finder.found
 }
 
 /// What is configured, and what is wrong with the variable.
@@ -228,24 +476,10 @@ fn targets(level: LogLevel, variable: Option<&str>) -> (Targets, Option<String>)
     }
 }
 
-/// Whether standard error is a stream of the journal, as systemd.exec(5) tells to find out: the variable alone is also
-/// inherited by those whose standard error was redirected since.
-fn stderr_is_journal() -> bool {
-    let Ok(named) = std::env::var("JOURNAL_STREAM") else { return false };
-    io::stderr()
-        .as_fd()
-        .try_clone_to_owned()
-        .and_then(|stderr: OwnedFd| std::fs::File::from(stderr).metadata())
-        .is_ok_and(|data| named == format!("{}:{}", data.dev(), data.ino()))
-}
-
-/// Whether somebody who takes our lines puts the time before them.
-fn has_service_manager() -> bool {
-    std::env::var_os("INVOCATION_ID").is_some()
-}
-
 #[cfg(test)]
 mod tests {
+    use std::fs;
+
     use super::*;
 
     #[test]
@@ -258,24 +492,39 @@ mod tests {
         );
     }
 
-    /// Keeps the names of what was let through.
+    /// Keeps the lines.
     #[derive(Clone, Default)]
-    struct Book(std::sync::Arc<std::sync::Mutex<Vec<String>>>);
+    struct Book(Arc<Mutex<Vec<u8>>>);
 
-    impl<S: Subscriber> Layer<S> for Book {
-        fn on_event(&self, event: &Event<'_>, _: Context<'_, S>) {
-            struct Words<'a>(&'a mut String);
-            impl Visit for Words<'_> {
-                fn record_debug(&mut self, field: &Field, value: &dyn fmt::Debug) {
-                    if field.name() == "message" {
-                        *self.0 = format!("{value:?}");
-                    }
-                }
-            }
-            let mut words = String::new();
-            event.record(&mut Words(&mut words));
-            self.0.lock().unwrap().push(words);
+    impl io::Write for Book {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            self.0.lock().unwrap().extend_from_slice(bytes);
+            Ok(bytes.len())
         }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    impl Book {
+        fn lines(&self) -> Vec<String> {
+            let text = String::from_utf8(self.0.lock().unwrap().clone()).unwrap();
+            text.lines().map(|line| line.trim_start().to_owned()).collect()
+        }
+    }
+
+    fn log(book: &Book, raised: Option<Raised>, files: Option<log4j::Log>) -> Arc<Log> {
+        Arc::new(Log {
+            levels: RwLock::new(Levels {
+                configured: targets(LogLevel::Info, None).0,
+                raised: raised.into_iter().collect(),
+            }),
+            first: Transport::default(),
+            journal: None,
+            lines: Some(Mutex::new(Lines { to: Box::new(book.clone()), has_time: false, has_colour: false })),
+            files: files.map(Mutex::new),
+        })
     }
 
     #[test]
@@ -286,17 +535,16 @@ mod tests {
             user: user.map(str::to_owned),
             level: tracing::Level::DEBUG,
         };
+        let (romeo, juliet) = ("DEBUG romeo user=romeo@example.org", "DEBUG juliet user=juliet@example.org");
         for (raised, heard) in [
-            (None, &["info"][..]),
-            (Some(raised("", None)), &["info", "romeo", "juliet", "storage"]),
-            (Some(raised("spectrum2::gateway", None)), &["info", "romeo", "juliet"]),
-            (Some(raised("", Some("romeo@example.org"))), &["info", "romeo"]),
-            (Some(raised("spectrum2::storage", Some("romeo@example.org"))), &["info"]),
+            (None, &["INFO info"][..]),
+            (Some(raised("", None)), &["INFO info", romeo, juliet, "DEBUG storage"]),
+            (Some(raised("spectrum2::gateway", None)), &["INFO info", romeo, juliet]),
+            (Some(raised("", Some("romeo@example.org"))), &["INFO info", romeo]),
+            (Some(raised("spectrum2::storage", Some("romeo@example.org"))), &["INFO info"]),
         ] {
             let book = Book::default();
-            let (configured, _) = targets(LogLevel::Info, None);
-            let levels = Levels { configured, raised: raised.into_iter().collect() };
-            let log = tracing_subscriber::registry().with(levels).with(book.clone());
+            let log = tracing_subscriber::registry().with(Sinks(log(&book, raised, None)));
             tracing::subscriber::with_default(log, || {
                 let (romeo, juliet) = ("romeo@example.org", "juliet@example.org");
                 tracing::info!(target: "spectrum2::run", "info");
@@ -305,8 +553,68 @@ mod tests {
                 tracing::debug!(target: "spectrum2::storage", "storage");
                 tracing::trace!(target: "spectrum2::gateway", user = romeo, "too much");
             });
-            assert_eq!(*book.0.lock().unwrap(), heard);
+            assert_eq!(book.lines(), heard);
         }
+    }
+
+    #[test]
+    fn files_have_levels_and_loggers_of_their_own() {
+        let directory = std::env::temp_dir().join(format!("spectrum2-test-{}", fastrand::u64(..)));
+        fs::create_dir(&directory).unwrap();
+        let properties = directory.join("logging.cfg");
+        let text = format!(
+            "log4j.rootLogger=DEBUG, R\nlog4j.appender.R=org.apache.log4j.FileAppender\n\
+             log4j.appender.R.File={}/${{jid}}.log\n\
+             log4j.appender.R.layout.ConversionPattern=%-5p %c: %m [%X{{user}}]%n\n\
+             log4j.category.SQLite3Backend=OFF\nlog4j.nonsense=1\n",
+            directory.display()
+        );
+        fs::write(&properties, text).unwrap();
+        let (files, problems) = files(&properties, "irc.example.org", false);
+        assert_eq!(problems.len(), 1);
+        assert!(problems[0].contains("log4j.nonsense is not known"), "{problems:?}");
+        let (files, has_console) = files.unwrap();
+        assert!(!has_console);
+
+        let book = Book::default();
+        let sinks = log(&book, None, Some(files));
+        locked(sinks.files.as_ref().unwrap()).open_files();
+        tracing::subscriber::with_default(tracing_subscriber::registry().with(Sinks(sinks)), || {
+            let id = message_id::USER_LOCKED_OUT;
+            tracing::debug!(target: "spectrum2::gateway::user", user = "romeo@example.org", "logged in");
+            tracing::info!(target: "spectrum2::storage::sqlite", "opened");
+            tracing::warn!(target: "spectrum2::run", message_id = id, reason = "it rains", "lost");
+            tracing::trace!(target: "spectrum2::run", "tick");
+        });
+        assert_eq!(book.lines(), ["INFO opened", "WARN lost reason=\"it rains\""]);
+        assert_eq!(
+            fs::read_to_string(directory.join("irc.example.org.log")).unwrap(),
+            "DEBUG User: logged in user=romeo@example.org [romeo@example.org]\n\
+             WARN  Component: lost reason=\"it rains\" []\n"
+        );
+        fs::remove_dir_all(directory).unwrap();
+    }
+
+    #[test]
+    fn every_module_has_the_logger_of_spectrum_2_nearest_to_it() {
+        for (module, logger) in [
+            ("spectrum2", "Spectrum"),
+            ("spectrum2::gateway", "UserManager"),
+            ("spectrum2::gateway::room_iq", "ConversationManager"),
+            ("spectrum2::gateway::admin::text", "AdminInterface"),
+            ("spectrum2::storage::worker", "SQLite3Backend"),
+            ("zbus::connection", "Spectrum"),
+        ] {
+            assert_eq!(logger_of(module), logger, "{module}");
+        }
+    }
+
+    #[test]
+    fn a_properties_file_that_cannot_be_read_is_no_reason_not_to_start() {
+        let (log, problems) = files(Path::new("/"), "irc.example.org", false);
+        assert!(log.is_none());
+        assert!(problems[0].starts_with("logging.config / cannot be read"), "{problems:?}");
+        assert!(files(Path::new("/nonexistent/logging.cfg"), "a.b", false).1.is_empty());
     }
 
     #[test]

@@ -26,6 +26,7 @@ use spectrum2::systemd::Notifier;
 use spectrum2::{backend_config, certificate, logging, pidfile, xmpp_link};
 use spectrum2_config::check::report_with;
 use spectrum2_config::{Config, ExitKind, Instance, Overrides, Problem, help_text};
+use spectrum2_log::log4j;
 use tracing::{error, info, warn};
 
 fn main() -> ExitCode {
@@ -58,7 +59,7 @@ fn start(arguments: &Run) -> ExitCode {
             Failure::new(text, Exit::Unavailable).report_on_stderr()
         });
     }
-    logging::start(&file.first.config.service.jid, file.first.config.service.log_level);
+    logging::start(&file.first.config);
     for warning in &file.warnings {
         warn!("{warning}");
     }
@@ -101,6 +102,7 @@ fn serve<C: Core + 'static>(file: TransportFile, arguments: &Run, make: Make<C>)
     // Held until the end: the locks go with them.
     let others: Vec<&Config> = vhosts.iter().flatten().map(|vhost| &vhost.config).collect();
     let (_pid_files, sockets) = become_who_we_are(&first.config, &others, arguments)?;
+    logging::open_files();
     let backends = match &arguments.backend_socket {
         Some(socket) => BackendSource::Socket(socket.clone()),
         // As the user that we have become: a plugin that is taken over is no more than that.
@@ -208,6 +210,7 @@ fn become_who_we_are(
         }
     }
     privileges::create_directory(&service.working_dir, identity.as_ref())?;
+    make_log_directories(config, arguments, identity.as_ref());
     match &identity {
         // The unit has chosen the user, and systemd gives us no right to choose another.
         Some(identity) if arguments.backend_socket.is_some() && !identity.is_current() => warn!(
@@ -224,6 +227,25 @@ fn become_who_we_are(
     privileges::lock_down()?;
     privileges::enter_directory(&service.working_dir, identity.as_ref())?;
     Ok((pid_files, sockets))
+}
+
+/// Makes the directories of the log files. It is no reason not to start that one cannot be made: the file in it is named
+/// when it is opened.
+fn make_log_directories(config: &Config, arguments: &Run, identity: Option<&Identity>) {
+    let (service, logging) = (&config.service, &config.logging);
+    let mut properties = vec![&logging.config];
+    if arguments.backend_socket.is_none() {
+        // Under systemd backends are somebody else, and their unit makes theirs.
+        properties.push(&logging.backend_config);
+    }
+    for file in properties.into_iter().filter(|file| !file.as_os_str().is_empty()) {
+        // That a properties file cannot be read is said by whoever needs it.
+        for directory in log4j::directories(file, &service.jid).unwrap_or_default() {
+            if let Err(error) = privileges::create_directory(&service.working_dir.join(directory), identity) {
+                warn!("{error}");
+            }
+        }
+    }
 }
 
 /// The pid file keeps a transport from running twice. (Under systemd the unit does.) In the foreground it is no reason not

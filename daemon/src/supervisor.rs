@@ -20,6 +20,7 @@ use tokio::sync::{Notify, mpsc, watch};
 use tokio::task::{JoinError, JoinSet, LocalSet};
 use tokio::time::{Instant, sleep_until};
 
+use crate::logging;
 use crate::run::{Core, Failure, Parts, Shell};
 use crate::status::{self, Snapshot};
 use crate::systemd::{Notifier, Watchdog};
@@ -232,7 +233,10 @@ impl Supervisor {
                     proven: Rc::clone(&proven),
                 };
                 let (jid, address) = (parts.xmpp.jid().to_owned(), parts.xmpp.address());
-                self.shells.spawn_local(Shell::new(*parts, reporter).run(taken));
+                let network = parts.bus.as_ref().map(|about| about.protocol.clone()).unwrap_or_default();
+                let about = logging::Transport { jid: jid.clone(), network };
+                self.shells
+                    .spawn_local(logging::of_transport(about, Shell::new(*parts, reporter).run(taken)));
                 (jid, address, receiver)
             }
             Transport::Unserved { jid, problem } => {
@@ -283,7 +287,11 @@ impl Supervisor {
                 self.service.notifier.borrow_mut().status_now("stopping");
                 self.stop().await;
             }
-            Order::Reload | Order::Prove => self.order(order).await,
+            Order::Reload => {
+                logging::reopen_files();
+                self.order(order).await;
+            }
+            Order::Prove => self.order(order).await,
         }
     }
 

@@ -372,6 +372,51 @@ fn root_is_given_up() {
 }
 
 #[test]
+fn log_files_of_spectrum_2_belong_to_whom_the_transport_becomes() {
+    if !geteuid().is_root() {
+        return;
+    }
+    let place = Place::new();
+    let server = Server::start();
+    let nobody = User::from_name("nobody").unwrap().unwrap();
+    let properties = |name: &str, file: &str| {
+        let text = format!(
+            "log4j.rootLogger=INFO, R\nlog4j.appender.R=org.apache.log4j.RollingFileAppender\n\
+             log4j.appender.R.File={}/{file}\n",
+            place.path("log.d/${jid}").display()
+        );
+        fs::write(place.path(name), text).unwrap();
+        place.path(name)
+    };
+    let more = format!(
+        "user=nobody\ngroup=daemon\n[logging]\nconfig={}\nbackend_config={}",
+        properties("logging.cfg", "spectrum2.log").display(),
+        properties("backend-logging.cfg", "backends/backend-${id}.log").display()
+    );
+    let output = place.start(&place.transport(server.port, &more));
+    assert_eq!(output.status.code(), Some(0), "{}", text(&output.stderr));
+    let transport = Background::of(place.path("run/irc.pid"));
+
+    let log = place.path("log.d/irc.example.org/spectrum2.log");
+    let said = fs::read_to_string(&log).unwrap();
+    // What was said before the file could be opened, and after.
+    assert!(said.contains(" INFO  Spectrum: Spectrum 2 "), "{said}");
+    assert!(said.contains(" INFO  Component: Connected to "), "{said}");
+    for (path, mode) in [
+        ("log.d", 0o750),
+        ("log.d/irc.example.org", 0o750),
+        ("log.d/irc.example.org/backends", 0o750),
+        ("log.d/irc.example.org/spectrum2.log", 0o640),
+        ("run", 0o750),
+        ("lib", 0o750),
+    ] {
+        let data = fs::metadata(place.path(path)).unwrap();
+        assert_eq!((data.uid(), data.permissions().mode() & 0o7777), (nobody.uid.as_raw(), mode), "{path}");
+    }
+    transport.stop();
+}
+
+#[test]
 fn a_database_of_somebody_else_is_not_permitted() {
     // Root may open everything.
     if !geteuid().is_root() {

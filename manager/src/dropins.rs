@@ -10,6 +10,7 @@ use std::fs;
 use std::path::{Component, Path, PathBuf};
 
 use spectrum2_config::{Config, DatabaseKind, Instance};
+use spectrum2_log::log4j;
 
 /// The user and the group of the shipped unit.
 pub const DEFAULT_USER: &str = "spectrum";
@@ -19,6 +20,9 @@ pub const DIRECTORY: &str = "/run/systemd/generator";
 
 /// The state directory of the shipped unit; it may write there anyway.
 const STATE_DIRECTORY: &str = "/var/lib/spectrum2";
+
+/// Where systemd makes directories for log files.
+const LOGS_DIRECTORY: &str = "/var/log";
 
 /// The name of each drop-in. An admin's drop-in with a later name goes before it.
 const FILE_NAME: &str = "50-transport-file.conf";
@@ -42,8 +46,10 @@ pub fn of(instance: &Instance, config: &Config) -> (Vec<DropIn>, Vec<String>) {
         service.push_str(&writable_lines(&path));
     }
     let socket = owner.socket_lines();
+    let logs = Logs::of(config, &mut problems);
+    service.push_str(&logs.daemon);
 
-    let [service_path, socket_path] = paths(instance);
+    let [service_path, socket_path, backend_path] = paths(instance);
     let drop_in = |path: PathBuf, section: &str, lines: &str| DropIn {
         path,
         text: format!("# Made by spectrum2-generator from {}.\n[{section}]\n{lines}", config.file.display()),
@@ -54,6 +60,9 @@ pub fn of(instance: &Instance, config: &Config) -> (Vec<DropIn>, Vec<String>) {
     }
     if !socket.is_empty() {
         drop_ins.push(drop_in(socket_path, "Socket", &socket));
+    }
+    if !logs.backends.is_empty() {
+        drop_ins.push(drop_in(backend_path, "Service", &logs.backends));
     }
     (drop_ins, problems)
 }
@@ -70,9 +79,13 @@ pub fn are_current(instance: &Instance, config: &Config, directory: &Path) -> bo
 }
 
 /// All that there can be for a transport.
-fn paths(instance: &Instance) -> [PathBuf; 2] {
-    [format!("spectrum2@{instance}.service.d"), format!("spectrum2-backend@{instance}.socket.d")]
-        .map(|directory| Path::new(&directory).join(FILE_NAME))
+fn paths(instance: &Instance) -> [PathBuf; 3] {
+    [
+        format!("spectrum2@{instance}.service.d"),
+        format!("spectrum2-backend@{instance}.socket.d"),
+        format!("spectrum2-backend@{instance}.service.d"),
+    ]
+    .map(|directory| Path::new(&directory).join(FILE_NAME))
 }
 
 /// Who runs a transport.
@@ -133,12 +146,65 @@ impl<'a> Owner<'a> {
     }
 }
 
+/// Where daemon and backends may write log files: those that the properties files of Spectrum 2 name.
+#[derive(Default)]
+struct Logs {
+    daemon: String,
+    backends: String,
+}
+
+impl Logs {
+    fn of(config: &Config, problems: &mut Vec<String>) -> Self {
+        let mut directories = |option: &str, file: &Path| -> Vec<PathBuf> {
+            // Relative ones are in the directory in which the programs run, and theirs anyway. That a properties file
+            // cannot be read is said by those who need it.
+            let named = log4j::directories(file, &config.service.jid).unwrap_or_default();
+            let (good, odd): (Vec<_>, Vec<_>) =
+                named.into_iter().filter(|path| path.is_absolute()).partition(|path| is_plain_path(path));
+            problems.extend(odd.iter().map(|path| {
+                format!("{option}: “{}” is no directory that log files can be written to.", path.display())
+            }));
+            good
+        };
+        let daemon = directories("logging.config", &config.logging.config);
+        let backends = directories("logging.backend_config", &config.logging.backend_config);
+        let mut logs = Self::default();
+        for path in &daemon {
+            // Others must get through to the backends' directory in it. Files in it are closed to them.
+            logs.daemon.push_str(&log_lines(path, "0751"));
+        }
+        for path in &backends {
+            if let Some(shared) = daemon.iter().find(|daemon| daemon.starts_with(path)) {
+                problems.push(format!(
+                    "logging.backend_config: The daemon writes to {} and backends are another user, so they need a \
+                     directory of their own, such as {}/backends.",
+                    shared.display(),
+                    shared.display()
+                ));
+            } else {
+                logs.backends.push_str(&log_lines(path, "0750"));
+            }
+        }
+        logs
+    }
+}
+
+/// A directory that systemd makes for the unit's user, where it makes such; elsewhere the right to write.
+fn log_lines(path: &Path, mode: &str) -> String {
+    match path.strip_prefix(LOGS_DIRECTORY) {
+        // The common part is several users'.
+        Ok(own) if !own.as_os_str().is_empty() && own != Path::new("spectrum2") => {
+            format!("LogsDirectory={}\nLogsDirectoryMode={mode}\n", quoted(own))
+        }
+        _ => writable_lines(path),
+    }
+}
+
 /// The directories outside of the unit's own ones to which the transport writes.
 fn writable_paths(config: &Config, owns_state: bool, problems: &mut Vec<String>) -> Vec<PathBuf> {
     let mut wanted = vec![
         ("service.working_dir", config.service.working_dir.clone()),
         ("service.pidfile", parent(&config.service.pidfile)),
-        ("service.portfile", parent(&config.service.portfile)),
     ];
     wanted.extend(database_directory(config).map(|directory| ("database.database", directory)));
 
@@ -288,6 +354,67 @@ mod tests {
         for path in ["/srv/a:b", "/srv/a\"b", "/srv/a'b", "/srv/a\\b", "/srv/../etc", "srv", "/etc"] {
             assert!(!is_plain_path(Path::new(path)), "{path}");
         }
+    }
+
+    /// Drop-ins of a transport whose daemon and backends log to these files.
+    fn logging_to(daemon: &str, backends: &str) -> (Vec<DropIn>, Vec<String>) {
+        let directory = std::env::temp_dir().join(format!("spectrum2-logging-{:x}", fastrand::u64(..)));
+        fs::create_dir(&directory).unwrap();
+        let properties = |name: &str, file: &str| {
+            let path = directory.join(name);
+            fs::write(&path, format!("log4j.appender.R.File={file}\n")).unwrap();
+            format!("{}\n", path.display())
+        };
+        let made = made_of(&format!(
+            "[logging]\nconfig={}backend_config={}",
+            properties("logging.cfg", daemon),
+            properties("backend-logging.cfg", backends)
+        ));
+        fs::remove_dir_all(directory).unwrap();
+        made
+    }
+
+    #[test]
+    fn log_files_of_spectrum_2_can_be_written_by_whoever_writes_them() {
+        let (drop_ins, problems) = logging_to(
+            "/var/log/spectrum2/${jid}/spectrum2.log",
+            "/var/log/spectrum2/${jid}/backends/backend-${id}.log",
+        );
+        assert_eq!(problems, [] as [&str; 0]);
+        let [daemon, backends] = drop_ins.as_slice() else { panic!("{drop_ins:?}") };
+        assert_eq!(daemon.path, Path::new("spectrum2@irc.service.d/50-transport-file.conf"));
+        assert!(
+            daemon
+                .text
+                .ends_with("[Service]\nLogsDirectory=spectrum2/irc.example.org\nLogsDirectoryMode=0751\n"),
+            "{daemon:?}"
+        );
+        assert_eq!(backends.path, Path::new("spectrum2-backend@irc.service.d/50-transport-file.conf"));
+        assert!(
+            backends
+                .text
+                .ends_with("LogsDirectory=spectrum2/irc.example.org/backends\nLogsDirectoryMode=0750\n"),
+            "{backends:?}"
+        );
+    }
+
+    #[test]
+    fn log_files_elsewhere_need_a_directory_for_each_user() {
+        let (drop_ins, problems) = logging_to("/var/log/spectrum2/${jid}.log", "/srv/log/${id}/backend.log");
+        assert_eq!(problems, [] as [&str; 0]);
+        assert!(
+            drop_ins[0].text.ends_with("[Service]\nReadWritePaths=-/var/log/spectrum2\n"),
+            "{drop_ins:?}"
+        );
+        assert!(drop_ins[1].text.ends_with("[Service]\nReadWritePaths=-/srv/log\n"), "{drop_ins:?}");
+
+        let (drop_ins, problems) = logging_to("/srv/log/spectrum2.log", "/srv/log/backend-${id}.log");
+        assert_eq!(drop_ins.len(), 1, "{drop_ins:?}");
+        assert!(problems[0].contains("a directory of their own, such as /srv/log/backends"), "{problems:?}");
+        assert!(
+            logging_to("/etc/x.log", "/srv/b/x.log").1[0]
+                .starts_with("logging.config: “/etc” is no directory")
+        );
     }
 
     #[test]

@@ -9,18 +9,20 @@ import pytest
 ROOT = Path(__file__).resolve().parents[2]
 
 ALLOWED = {
-    "spectrum2": {"spectrum2-config", "spectrum2-xmpp", "spectrum2-backend-protocol"},
+    "spectrum2": {"spectrum2-config", "spectrum2-log", "spectrum2-xmpp", "spectrum2-backend-protocol"},
     "spectrum2-config": set(),
+    "spectrum2-log": set(),
     "spectrum2-xmpp": set(),
     "spectrum2-backend-protocol": set(),
     "libpurple-sys": set(),
-    "spectrum2-libpurple-backend": {"libpurple-sys", "spectrum2-backend-protocol", "spectrum2-config"},
-    "spectrum2-backend-launcher": {"spectrum2-backend-protocol", "spectrum2-config"},
-    "spectrum2-manager": {"spectrum2-config"},
+    "spectrum2-libpurple-backend": {"libpurple-sys", "spectrum2-backend-protocol", "spectrum2-config", "spectrum2-log"},
+    "spectrum2-backend-launcher": {"spectrum2-backend-protocol", "spectrum2-config", "spectrum2-log"},
+    "spectrum2-manager": {"spectrum2-config", "spectrum2-log"},
 }
 
 # Backends do not wait on tokio: libpurple's loop is GLib's, and the launcher forks.
-WITHOUT_TOKIO = ["spectrum2-libpurple-backend", "spectrum2-backend-launcher", "spectrum2-backend-protocol"]
+WITHOUT_TOKIO = ["spectrum2-libpurple-backend", "spectrum2-backend-launcher", "spectrum2-backend-protocol",
+                 "spectrum2-log"]
 
 
 @pytest.fixture(scope="module")

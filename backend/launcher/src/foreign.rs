@@ -18,6 +18,7 @@ use crate::child::{self, Ending};
 use crate::log::{error, info, warning};
 use crate::peer;
 use crate::settings::Settings;
+use spectrum2_log::message_id::BACKEND_UNAVAILABLE;
 
 /// Most processes at a time; the daemon needs far fewer.
 const LIMIT: usize = 4096;
@@ -153,7 +154,7 @@ impl Backends for Foreign {
             }
             Err((daemon, error)) => {
                 let text = self.cannot_start(&error);
-                error!("{text}");
+                error!(id: BACKEND_UNAVAILABLE, "{text}");
                 // Others, such as too many processes, may pass.
                 let fatal = matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::PermissionDenied);
                 refuse(daemon, &text, fatal);

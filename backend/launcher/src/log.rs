@@ -1,4 +1,4 @@
-//! Log lines on standard error, as journald wants them: a priority in front when the journal reads them.
+//! Log messages: to the journal with fields, or as lines on standard error.
 //!
 //! Never given the contents of a frame.
 
@@ -6,43 +6,55 @@ use std::fmt;
 use std::io::{self, Write};
 use std::sync::OnceLock;
 
-/// Priorities of syslog(3).
-#[derive(Debug, Clone, Copy)]
-pub enum Priority {
-    /// Something does not work until somebody does something.
-    Error = 3,
-    /// Something went wrong and was dealt with.
-    Warning = 4,
-    /// What happens.
-    Info = 6,
+pub use spectrum2_log::Level;
+use spectrum2_log::journal::Journal;
+use spectrum2_log::one_line;
+
+static JOURNAL: OnceLock<Option<Journal>> = OnceLock::new();
+
+/// Says whose backends these are in all messages to the journal that follow. A second call changes nothing.
+pub fn start(transport: &str, network: &str) {
+    let fields = [("transport", transport), ("network", network)];
+    let _ = JOURNAL.set(Journal::of_stderr("spectrum2_backend_launcher", &fields));
 }
 
-/// Writes one line.
-pub fn write(priority: Priority, message: fmt::Arguments<'_>) {
-    static JOURNAL: OnceLock<bool> = OnceLock::new();
-    // systemd.exec(5): JOURNAL_STREAM is set when standard error goes to the journal.
-    let journal = *JOURNAL.get_or_init(|| std::env::var_os("JOURNAL_STREAM").is_some());
-    // A line break in a text from outside would start a new entry.
-    let message = message.to_string().replace('\n', " ");
-    let line =
-        if journal { format!("<{}>{message}\n", priority as u8) } else { format!("launcher: {message}\n") };
-    // Nobody is left to tell when standard error is closed.
-    let _ = io::stderr().lock().write_all(line.as_bytes());
+/// Writes one message.
+pub fn write(level: Level, message_id: Option<&str>, message: fmt::Arguments<'_>) {
+    let journal = JOURNAL.get_or_init(|| Journal::of_stderr("spectrum2_backend_launcher", &[]));
+    match journal {
+        Some(journal) => journal.send(level, &message.to_string(), message_id, &[]),
+        None => {
+            let message = one_line(&message.to_string());
+            // sd-daemon(3): with a priority, for whoever passes it on to the journal.
+            let line = match std::env::var_os("JOURNAL_STREAM") {
+                Some(_) => format!("<{}>{message}\n", level.priority()),
+                None => format!("launcher: {message}\n"),
+            };
+            // Nobody is left to tell when standard error is closed.
+            let _ = io::stderr().lock().write_all(line.as_bytes());
+        }
+    }
 }
 
-/// Logs what needs an administrator.
+/// Logs what needs an administrator, with `id:` and its message id if the catalog explains it.
 macro_rules! error {
-    ($($message:tt)*) => { $crate::log::write($crate::log::Priority::Error, format_args!($($message)*)) };
+    (id: $id:expr, $($message:tt)*) => {
+        $crate::log::write($crate::log::Level::Error, Some($id), format_args!($($message)*))
+    };
+    ($($message:tt)*) => { $crate::log::write($crate::log::Level::Error, None, format_args!($($message)*)) };
 }
 
 /// Logs what went wrong and was dealt with.
 macro_rules! warning {
-    ($($message:tt)*) => { $crate::log::write($crate::log::Priority::Warning, format_args!($($message)*)) };
+    (id: $id:expr, $($message:tt)*) => {
+        $crate::log::write($crate::log::Level::Warn, Some($id), format_args!($($message)*))
+    };
+    ($($message:tt)*) => { $crate::log::write($crate::log::Level::Warn, None, format_args!($($message)*)) };
 }
 
 /// Logs what happens.
 macro_rules! info {
-    ($($message:tt)*) => { $crate::log::write($crate::log::Priority::Info, format_args!($($message)*)) };
+    ($($message:tt)*) => { $crate::log::write($crate::log::Level::Info, None, format_args!($($message)*)) };
 }
 
 pub(crate) use {error, info, warning};

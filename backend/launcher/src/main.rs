@@ -69,6 +69,8 @@ fn main() -> ExitCode {
 fn run(options: Options) -> Result<(), Failure> {
     let Options { control, overrides, passed_on, config } = options;
     let settings = Settings::load(&config, &overrides, passed_on)?;
+    log::start(&settings.jid, &settings.protocol);
+    show_name(&settings.name);
     let source = if control { Source::from_standard_input() } else { Source::from_systemd() };
     let source = source.map_err(|text| Failure {
         text: format!(
@@ -96,6 +98,15 @@ fn run(options: Options) -> Result<(), Failure> {
         Program::Foreign(words) => Box::new(Foreign::new(settings, words)),
     };
     Launcher::new(source, signals, backends, purpose).run().map_err(refused)
+}
+
+/// Shows in `ps` and `top` whose launcher this is, beside the command line, which names the transport file.
+fn show_name(transport: &str) {
+    let name: String = format!("launcher {transport}").chars().filter(char::is_ascii).take(15).collect();
+    if let Ok(name) = std::ffi::CString::new(name) {
+        // Fails for a text that is too long.
+        let _ = nix::sys::prctl::set_name(&name);
+    }
 }
 
 /// What the backends are for: `irc (prpl-irc)`.

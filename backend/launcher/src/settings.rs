@@ -12,6 +12,8 @@ use spectrum2_config::{Config, ExitKind, Overrides, Secret, SecretSource};
 pub struct Settings {
     /// Name of the transport: the stem of its file.
     pub name: String,
+    /// JID of the transport.
+    pub jid: String,
     /// The file, as an absolute path.
     pub file: PathBuf,
     /// `service.backend`.
@@ -48,6 +50,7 @@ impl Settings {
         })?;
         Ok(Self {
             name: file.file_stem().unwrap_or_default().to_string_lossy().into_owned(),
+            jid: config.service.jid,
             backend: config.service.backend,
             protocol: config.service.protocol,
             directory: directory(config.service.working_dir),

@@ -5,14 +5,15 @@
 //!
 //! | from us | from the zygote |
 //! | --- | --- |
-//! | `serve`, with a connection of the daemon attached: fork, and serve it | `ready`: libpurple is initialised |
+//! | `serve NUMBER`, with a connection of the daemon attached: fork, and serve it as the process of this number | `ready`: libpurple is initialised |
 //! | | `problem TEXT`: it cannot work, but serves, so that each child can tell the daemon |
 //! | | `started PID`: the child for the oldest unanswered `serve` |
+//! | | `failed`: there is none for it |
 //! | | `ended PID STATUS`: a child ended, for example with `exit 0` or `signal 11 (SIGSEGV)` |
 //!
 //! End of file on the socket tells the zygote to end. Its children go on without it and without us.
 
-use std::collections::{BTreeSet, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::os::unix::net::UnixStream;
@@ -30,6 +31,7 @@ use crate::child::{self, Ending};
 use crate::log::{error, info, warning};
 use crate::settings::Settings;
 use crate::system;
+use spectrum2_log::message_id::{BACKEND_CRASH_LOOP, BACKEND_CRASHED, BACKEND_UNAVAILABLE, BACKEND_USELESS};
 
 /// Connections that wait while there is no zygote; more are closed, and the daemon asks again later.
 const WAITING: usize = 1000;
@@ -57,8 +59,10 @@ pub struct Zygote {
     overflow: bool,
     /// Before the next start.
     delay: Duration,
-    /// The backends: children of this zygote and of those before it.
-    children: BTreeSet<Pid>,
+    /// The backends with their numbers: children of this zygote and of those before it.
+    children: BTreeMap<Pid, usize>,
+    /// The numbers of those that the zygote was asked for and has not told of yet.
+    asked: VecDeque<usize>,
     problem: Option<String>,
     /// Zygotes in a row that ended before they were ready.
     failures: u32,
@@ -103,7 +107,8 @@ impl Zygote {
             waiting: VecDeque::new(),
             overflow: false,
             delay: FIRST_DELAY,
-            children: BTreeSet::new(),
+            children: BTreeMap::new(),
+            asked: VecDeque::new(),
             problem: None,
             failures: 0,
             was_ready: false,
@@ -121,7 +126,7 @@ impl Zygote {
                     self.program.display(),
                     self.settings.name
                 );
-                error!("{text}");
+                error!(id: BACKEND_UNAVAILABLE, "{text}");
                 self.give_up_waiting(&text);
                 self.try_later(now);
             }
@@ -151,6 +156,8 @@ impl Zygote {
 
     /// The zygote is gone: another one after a pause that grows.
     fn try_later(&mut self, now: Instant) {
+        // Whoever was asked for of a zygote that is gone is not started.
+        self.asked.clear();
         self.state = State::Down { until: now + self.delay };
         self.delay = (self.delay * 2).min(LONGEST_DELAY);
     }
@@ -192,13 +199,14 @@ impl Zygote {
                 self.become_ready(now);
             }
             "problem" => {
-                error!("The backend cannot work: {rest}");
+                error!(id: BACKEND_USELESS, "The backend cannot work: {rest}");
                 self.problem = Some(rest.to_owned());
                 self.become_ready(now);
             }
             "started" => {
+                let number = self.asked.pop_front().unwrap_or_default();
                 if let Some(pid) = process_id(rest) {
-                    self.children.insert(pid);
+                    self.children.insert(pid, number);
                     info!("Backend process {pid} started, {} running", self.children.len());
                 }
             }
@@ -208,6 +216,7 @@ impl Zygote {
                     self.child_ended(pid, ending);
                 }
             }
+            "failed" => drop(self.asked.pop_front()),
             _ => warning!("The zygote says something unknown"),
         }
     }
@@ -230,8 +239,9 @@ impl Zygote {
         };
         while let Some(daemon) = self.waiting.front() {
             if !is_hung_up(daemon) {
-                match system::send(process.socket.as_fd(), b"serve", daemon) {
-                    Ok(()) => {}
+                let number = free_number(&self.children, &self.asked);
+                match system::send(process.socket.as_fd(), format!("serve {number}").as_bytes(), daemon) {
+                    Ok(()) => self.asked.push_back(number),
                     Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
                     // Full: poll tells when it has room. Broken: its end will be reaped, and the next one goes on here.
                     Err(_) => return,
@@ -243,14 +253,14 @@ impl Zygote {
     }
 
     fn child_ended(&mut self, pid: Pid, ending: &str) {
-        if !self.children.remove(&pid) {
+        if self.children.remove(&pid).is_none() {
             return;
         }
         let running = self.children.len();
         if ending == "exit 0" {
             info!("Backend process {pid} ended, {running} running");
         } else {
-            warning!("Backend process {pid} ended: {ending}; {running} running");
+            warning!(id: BACKEND_CRASHED, "Backend process {pid} ended: {ending}; {running} running");
         }
     }
 }
@@ -309,7 +319,7 @@ impl Backends for Zygote {
             }
             State::Ending { next: Some(signal), until, .. } if *until <= now => {
                 // Who is gone already, unheard, is not waited for.
-                self.children.retain(|&pid| kill(pid, *signal).is_ok());
+                self.children.retain(|&pid, _| kill(pid, *signal).is_ok());
                 *until = now + GRACE;
                 self.state.escalate();
             }
@@ -339,7 +349,7 @@ impl Backends for Zygote {
         }
         let text =
             format!("The zygote (process {pid}) ended: {ending}; another one starts in {:?}", self.delay);
-        error!("{text}");
+        error!(id: BACKEND_CRASH_LOOP, "{text}");
         if self.failures >= PATIENCE {
             self.give_up_waiting(&text);
         }
@@ -356,7 +366,7 @@ impl Backends for Zygote {
         if let Some(process) = &process {
             // It ends at the end of file, and what it still says about its children is heard. It is one to wait for, too.
             let _ = shutdown(process.socket.as_raw_fd(), Shutdown::Write);
-            self.children.insert(process.pid);
+            self.children.insert(process.pid, 0);
         }
         self.state = State::Ending { process, next: Some(Signal::SIGTERM), until: now + GRACE };
     }
@@ -372,6 +382,12 @@ impl Backends for Zygote {
     fn problem(&self) -> Option<&str> {
         self.problem.as_deref()
     }
+}
+
+/// COMPAT(Spectrum 2): the lowest number that nobody has, from 1; the names of log files have it.
+fn free_number(children: &BTreeMap<Pid, usize>, asked: &VecDeque<usize>) -> usize {
+    let taken: BTreeSet<usize> = children.values().chain(asked).copied().collect();
+    (1..).find(|number| !taken.contains(number)).unwrap_or_default()
 }
 
 /// Zero and negative numbers would name whole groups of processes.

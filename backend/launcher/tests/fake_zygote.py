@@ -77,6 +77,8 @@ def main(config):
             word, ancillary, _, _ = control.recvmsg(64, socket.CMSG_SPACE(numbers.itemsize))
             if not word:
                 return
+            # COMPAT(Spectrum 2): log files have the lowest number that is free in their names.
+            print("asked to", word.decode(), file=sys.stderr)
             numbers.frombytes(ancillary[0][2])
             serve(control, socket.socket(fileno=numbers[0]))
 

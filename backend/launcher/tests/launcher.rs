@@ -405,12 +405,20 @@ fn libpurple_backends_are_forked_from_the_zygote() {
     first.login();
     assert_eq!(first.ask("Grüße"), "Grüße");
     assert_ne!(first.ask("!pid"), second.ask("!pid"));
+    launcher.log.expect("asked to serve 1");
+    launcher.log.expect("asked to serve 2");
     launcher.log.expect("started, 2 running");
 
     first.say("!crash");
     first.expect_end();
     launcher.log.expect("ended: signal 11 (SIGSEGV); 1 running");
     assert_eq!(second.ask("still here?"), "still here?");
+    // Its number is free again.
+    let mut third = launcher.connect();
+    launcher.log.expect("asked to serve 1");
+    third.send(&Frame::Exit);
+    third.expect_end();
+    launcher.log.expect("ended, 1 running");
     second.send(&Frame::Exit);
     second.expect_end();
     launcher.log.expect("ended, 0 running");

@@ -39,6 +39,7 @@ use std::process::{Command, ExitCode};
 
 use cli::{Mode, Options};
 use settings::Settings;
+use spectrum2_log::message_id::BACKEND_USELESS;
 
 /// sysexits(3): wrong command line.
 const USAGE: u8 = 64;
@@ -81,9 +82,12 @@ fn start_zygote(options: &Options) -> Result<(), Failure> {
     let unavailable = |error: zygote::ZygoteError| (UNAVAILABLE, error.to_string());
     let deaths = zygote::Deaths::watch().map_err(unavailable)?;
     let (settings, problem) = prepare(options)?;
-    let connection = zygote::run(&deaths, problem.as_deref()).map_err(unavailable)?;
-    match connection {
-        Some(socket) => serve(settings, options, socket, problem),
+    let name = name_of(&options.config);
+    match zygote::run(&deaths, &name, problem.as_deref()).map_err(unavailable)? {
+        Some((socket, number)) => {
+            log::open_files(&settings.logging, &settings.jid, &number);
+            serve(settings, options, socket, problem)
+        }
         None => Ok(()),
     }
 }
@@ -97,6 +101,7 @@ fn connect(
 ) -> Result<(), Failure> {
     restart_without_gstreamer(arguments)?;
     let (settings, problem) = prepare(options)?;
+    log::open_files(&settings.logging, &settings.jid, &settings.backend_id);
     let socket = TcpStream::connect((host, port))
         .and_then(|socket| socket.set_nodelay(true).map(|()| socket))
         .map_err(|error| (UNAVAILABLE, format!("The daemon at {host}:{port} cannot be reached: {error}.")))?;
@@ -106,9 +111,8 @@ fn connect(
 /// Reads the transport file and starts libpurple. Also gives the reason why no login can work, if there is one.
 fn prepare(options: &Options) -> Result<(Settings, Option<String>), Failure> {
     let settings = Settings::load(options).map_err(|text| (CONFIGURATION, text))?;
-    if settings.debug {
-        log::set_level(7);
-    }
+    log::start(&settings.jid, &settings.protocol, settings.debug);
+    let debug = log::look_at(&settings.logging, &settings.jid) || settings.debug;
     std::fs::create_dir_all(&settings.state).map_err(|error| {
         let place = settings.state.display();
         (
@@ -116,7 +120,7 @@ fn prepare(options: &Options) -> Result<(Settings, Option<String>), Failure> {
             format!("{place} cannot be made: {error}. Correct service.working_dir or its rights."),
         )
     })?;
-    purple::start(&settings.state, &settings.plugins, &settings.authorities, settings.debug)
+    purple::start(&settings.state, &settings.plugins, &settings.authorities, debug)
         .map_err(|error| (UNAVAILABLE, error.to_string()))?;
     purple::forget_saved_certificates();
     if !settings.verify_certs {
@@ -124,7 +128,7 @@ fn prepare(options: &Options) -> Result<(Settings, Option<String>), Failure> {
     }
     let problem = serve::missing_plugin(&settings.protocol);
     if let Some(text) = &problem {
-        log::error(format_args!("{}: {text}", options.config.display()));
+        log::error_with_id(BACKEND_USELESS, format_args!("{}: {text}", options.config.display()));
     }
     Ok((settings, problem))
 }

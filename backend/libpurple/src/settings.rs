@@ -39,6 +39,12 @@ pub struct Settings {
     pub purple: Vec<(String, String)>,
     /// Whether to log what helps to find errors.
     pub debug: bool,
+    /// JID of the transport.
+    pub jid: String,
+    /// Spectrum 2's properties file for log files.
+    pub logging: PathBuf,
+    /// Number of this process in the names of log files, where it was started with one.
+    pub backend_id: String,
 }
 
 /// Secrets are the daemon's: they are taken as given and never read, which this program may not do anyway.
@@ -107,6 +113,9 @@ impl Settings {
             }),
             purple: config.purple,
             debug: level == LogLevel::Debug,
+            jid: config.service.jid,
+            logging: config.logging.backend_config,
+            backend_id: config.service.backend_id,
         }
     }
 }

@@ -1,8 +1,8 @@
 //! The zygote: a process in which libpurple is initialised, and which forks a child for each connection of a daemon.
 //!
 //! A child costs 0.7 MB and a few milliseconds, a process of its own 7 MB and a hundred. The launcher at the other end
-//! of standard input sends the datagram `serve` with a connection attached; it is told `ready` or `problem TEXT` once,
-//! then `started PID` for each child and `ended PID exit N` or `ended PID signal N (NAME)` for each that ends.
+//! of standard input sends the datagram `serve NUMBER` with a connection attached; the number is free among the processes
+//! that run. It is told `ready` or `problem TEXT` once, then `started PID` for each child, or `failed` if there is none, and `ended PID exit N` or `ended PID signal N (NAME)` for each that ends.
 //!
 //! The zygote has no account, no connection and no thread of its own, and never runs GLib's loop.
 
@@ -50,12 +50,16 @@ impl Deaths {
 }
 
 /// Tells the launcher whether libpurple works, then forks a child for each connection. Returns in each child, with the
-/// connection; in the zygote, with none, when the launcher is gone.
+/// connection and its number; in the zygote, with none, when the launcher is gone.
 ///
 /// # Errors
 /// Standard input is no socket of a launcher.
-pub fn run(deaths: &Deaths, problem: Option<&str>) -> Result<Option<OwnedFd>, ZygoteError> {
-    os::set_title("spectrum2 backend zygote");
+pub fn run(
+    deaths: &Deaths,
+    name: &str,
+    problem: Option<&str>,
+) -> Result<Option<(OwnedFd, String)>, ZygoteError> {
+    os::set_title(&format!("spectrum2 backend {name}: zygote"));
     let launcher = stdin();
     match problem {
         None => tell(&launcher, "ready")?,
@@ -76,17 +80,18 @@ pub fn run(deaths: &Deaths, problem: Option<&str>) -> Result<Option<OwnedFd>, Zy
         if !asked {
             continue;
         }
-        let Some(connections) = receive(launcher.as_raw_fd())? else { return Ok(None) };
+        let Some((connections, number)) = receive(launcher.as_raw_fd())? else { return Ok(None) };
         for connection in connections {
             match os::fork() {
                 Ok(Some(child)) => tell(&launcher, &format!("started {child}"))?,
                 Ok(None) => {
                     deaths.blocked.thread_unblock()?;
                     release_standard_input();
-                    return Ok(Some(connection));
+                    return Ok(Some((connection, number)));
                 }
                 Err(error) => {
                     log::error(format_args!("No process can be forked: {error}. Raise TasksMax= or memory."));
+                    tell(&launcher, "failed")?;
                 }
             }
         }
@@ -101,14 +106,14 @@ fn tell(launcher: &impl AsFd, text: &str) -> nix::Result<()> {
     }
 }
 
-/// The connections of one datagram, or `None` at the end.
-fn receive(launcher: RawFd) -> nix::Result<Option<Vec<OwnedFd>>> {
+/// The connections of one datagram and the number for their process, or `None` at the end.
+fn receive(launcher: RawFd) -> nix::Result<Option<(Vec<OwnedFd>, String)>> {
     let mut bytes = [0; 64];
     let mut space = cmsg_space!([RawFd; 4]);
     let mut buffers = [IoSliceMut::new(&mut bytes)];
     let flags = MsgFlags::MSG_CMSG_CLOEXEC | MsgFlags::MSG_DONTWAIT;
     let message = match recvmsg::<()>(launcher, &mut buffers, Some(&mut space), flags) {
-        Err(Errno::EAGAIN | Errno::EINTR) => return Ok(Some(Vec::new())),
+        Err(Errno::EAGAIN | Errno::EINTR) => return Ok(Some((Vec::new(), String::new()))),
         Err(Errno::ECONNRESET) => return Ok(None),
         result => result?,
     };
@@ -122,11 +127,14 @@ fn receive(launcher: RawFd) -> nix::Result<Option<Vec<OwnedFd>>> {
     if length == 0 {
         return Ok(None);
     }
-    if bytes.get(..length) != Some(b"serve") {
+    let said = String::from_utf8_lossy(bytes.get(..length).unwrap_or_default()).into_owned();
+    let (word, number) = said.split_once(' ').unwrap_or((&said, ""));
+    // It becomes part of file names.
+    if word != "serve" || !number.bytes().all(|digit| digit.is_ascii_digit()) {
         log::warning(format_args!("The launcher asks for something unknown"));
         connections.clear();
     }
-    Ok(Some(connections))
+    Ok(Some((connections, number.to_owned())))
 }
 
 /// Tells of children that ended.

@@ -46,7 +46,8 @@ options! {
         frontend: String = "xmpp", [Gateway Server] Restart;
         /// File that holds the process id while a transport without systemd runs; it is locked meanwhile.
         pidfile: PathBuf = "/var/run/spectrum2/$jid.pid", [Gateway Server Manager] Restart;
-        /// File that holds service.backend_port while the transport runs.
+        /// Accepted for files written for Spectrum 2, whose manager found service.backend_port there. Nothing reads
+        /// it any more, so it is not written.
         portfile: PathBuf = "/var/run/spectrum2/$jid.port", [Gateway Server Manager] Restart;
         /// Directory for all that the transport and its backends keep. It is created when it is missing.
         working_dir: PathBuf = "/var/lib/spectrum2/$jid", [Gateway Server Backend] Restart;
@@ -234,7 +235,8 @@ options! {
 
     /// Where log messages go when it is not the journal.
     "logging" as logging: Logging {
-        /// File with the log4j properties for the daemon.
+        /// File with the log4j properties for the daemon: which messages go to which log files. The journal gets
+        /// what service.log_level says all the same.
         config: PathBuf = "", [Gateway Server] Restart;
         /// File with the log4j properties for the backends.
         backend_config: PathBuf = "", [Gateway Server Backend] Restart;

@@ -178,7 +178,7 @@ fn install_log(debug: bool) {
         guard((), || {
             // SAFETY: libpurple passes texts or null.
             let (category, text) = unsafe { (super::copy(category), super::copy(text)) };
-            crate::log::debug(format_args!("libpurple: {category}: {}", text.trim_end()));
+            crate::log::library(format_args!("{category}: {}", text.trim_end()));
         });
     }
     unsafe extern "C" fn wanted(level: sys::PurpleDebugLevel::Type, category: *const c_char) -> gboolean {

@@ -136,7 +136,7 @@ impl Zygote {
         let (ours, theirs) = UnixStream::pair().unwrap();
         let fds = [theirs.as_fd().as_raw_fd()];
         let rights = [ControlMessage::ScmRights(&fds)];
-        sendmsg::<()>(self.socket.as_raw_fd(), &[IoSlice::new(b"serve")], &rights, MsgFlags::empty(), None)
+        sendmsg::<()>(self.socket.as_raw_fd(), &[IoSlice::new(b"serve 1")], &rights, MsgFlags::empty(), None)
             .unwrap();
         drop(theirs);
         let said = self.says();

@@ -1,0 +1,132 @@
+"""Where log messages go: the files that Spectrum 2 writes, and the journal with fields."""
+
+import asyncio
+import pwd
+import re
+import shutil
+import stat
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from conversation import XmppServer
+from transport import systemctl
+
+LOGS = Path("/var/log/spectrum2")
+
+# As Spectrum 2 installs them.
+DAEMON = """\
+log4j.rootLogger=debug, R
+
+log4j.appender.R=org.apache.log4j.RollingFileAppender
+log4j.appender.R.File=/var/log/spectrum2/${jid}/spectrum2.log
+log4j.appender.R.MaxFileSize=10000KB
+log4j.appender.R.MaxBackupIndex=1
+log4j.appender.R.layout=org.apache.log4j.PatternLayout
+log4j.appender.R.layout.ConversionPattern=%d %-5p %c: %m%n
+
+log4j.category.Component.XML = OFF
+"""
+BACKENDS = DAEMON.replace("spectrum2.log", "backends/backend-${id}.log").replace("=%d", "=${pid}: %d")
+DATE = r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d,\d{3}"
+
+
+@pytest.fixture
+async def xmpp():
+    """Log files do not care which server it is."""
+    server = XmppServer("prosody")
+    yield server
+    await server.close()
+
+
+@pytest.fixture
+async def logged(transport):
+    """The transport irc, prepared to log as Spectrum 2 does; systemd has seen its file."""
+    files = {Path("/etc/spectrum2/logging.cfg"): DAEMON, Path("/etc/spectrum2/backend-logging.cfg"): BACKENDS}
+    for file, text in files.items():
+        file.write_text(text)
+    config, backend_config = map(str, files)
+    instance = transport.prepared("irc", logging__config=config, logging__backend_config=backend_config)
+    instance.write()
+    await systemctl("daemon-reload")
+    yield instance
+    await instance.remove()
+    for file in files:
+        file.unlink()
+    shutil.rmtree(LOGS / instance.jid, ignore_errors=True)
+    await systemctl("daemon-reload")
+
+
+async def says(file: Path, pattern: str, within: float = 30.0) -> str:
+    """Waits until a line of the file fits the pattern."""
+    deadline = asyncio.get_running_loop().time() + within
+    while True:
+        text = file.read_text() if file.exists() else ""
+        if re.search(pattern, text, re.MULTILINE):
+            return text
+        assert asyncio.get_running_loop().time() < deadline, f"{file} does not say {pattern!r} but:\n{text}"
+        await asyncio.sleep(0.1)
+
+
+def owner_and_mode(path: Path) -> tuple[str, str]:
+    data = path.stat()
+    return pwd.getpwuid(data.st_uid).pw_name, oct(stat.S_IMODE(data.st_mode))
+
+
+async def test_daemon_and_backends_write_the_files_of_spectrum_2(logged, xmpp, irc):
+    # Left behind by Spectrum 2, which ran as root.
+    (LOGS / logged.jid / "backends").mkdir(parents=True)
+    (LOGS / logged.jid / "spectrum2.log").write_text("old\n")
+    (LOGS / logged.jid / "spectrum2.log").chmod(0o640)
+    await logged.start()
+    romeo = await xmpp.login("romeo")
+    await romeo.logs_in(logged.jid, username="romeo")
+    pid = await logged.backend_of_one()
+
+    ours, theirs = LOGS / logged.jid / "spectrum2.log", LOGS / logged.jid / "backends" / "backend-1.log"
+    text = await says(ours, rf"^{DATE} INFO  Component: Connected to prosody.test")
+    assert text.startswith("old\n")
+    await says(ours, rf"^{DATE} INFO  User: logged in user=romeo@prosody.test$")
+    await says(theirs, rf"^\d+: {DATE} INFO  libpurple: ")
+    assert {line.split(":")[0] for line in theirs.read_text().splitlines()} >= {str(pid)}
+
+    assert owner_and_mode(ours.parent) == ("spectrum", "0o751")
+    assert owner_and_mode(ours) == ("spectrum", "0o640")
+    assert owner_and_mode(theirs.parent) == ("spectrum-backend", "0o750")
+    assert owner_and_mode(theirs) == ("spectrum-backend", "0o640")
+    # The journal has it all the same.
+    assert "Connected to prosody.test" in logged.journal()
+
+
+async def test_after_logrotate_a_reload_begins_a_new_file(logged):
+    await logged.start()
+    ours = LOGS / logged.jid / "spectrum2.log"
+    await says(ours, "Connected to")
+    ours.rename(ours.with_suffix(".old"))
+    await systemctl("reload", logged.unit)
+    assert "Connected to" not in await says(ours, "reloaded")
+
+
+async def test_a_file_that_cannot_be_written_is_named_and_nothing_else_happens(logged):
+    (LOGS / logged.jid / "spectrum2.log").mkdir(parents=True)
+    await logged.start()
+    await logged.journal_says(f"{LOGS}/{logged.jid}/spectrum2.log cannot be written")
+
+
+async def test_a_mistake_in_a_properties_file_is_a_warning(logged):
+    with open("/etc/spectrum2/logging.cfg", "a") as file:
+        file.write("log4j.appender.R.MaxBackupIndx=3\n")
+    await logged.start()
+    await logged.journal_says("logging.config /etc/spectrum2/logging.cfg: log4j.appender.R.MaxBackupIndx is not known")
+
+
+async def test_ps_names_the_transport(logged, xmpp, irc):
+    await logged.start()
+    romeo = await xmpp.login("romeo")
+    await romeo.logs_in(logged.jid, username="romeo")
+    await logged.backend_of_one()
+    launcher = int(logged.property("MainPID", logged.backend_unit))
+    shown = subprocess.run(["ps", "-o", "comm=,args=", "--pid", str(launcher), "--ppid", str(launcher)],
+                           capture_output=True, text=True, check=True).stdout
+    assert "launcher irc" in shown and "spectrum2 backend irc: zygote" in shown, shown
