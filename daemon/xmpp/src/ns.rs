@@ -104,8 +104,14 @@ pub const CONFERENCE: &str = "jabber:x:conference";
 pub const CARBONS: &str = "urn:xmpp:carbons:2";
 /// XEP-0297: Stanza Forwarding.
 pub const FORWARD: &str = "urn:xmpp:forward:0";
+/// XEP-0122: Data Forms Validation.
+pub const VALIDATE: &str = "http://jabber.org/protocol/xdata-validate";
 /// XEP-0308: Last Message Correction.
 pub const CORRECT: &str = "urn:xmpp:message-correct:0";
+/// XEP-0313: Message Archive Management.
+pub const MAM: &str = "urn:xmpp:mam:2";
+/// XEP-0313 §4.1: the feature of archives that can be asked by id.
+pub const MAM_EXTENDED: &str = "urn:xmpp:mam:2#extended";
 /// XEP-0333: Displayed Markers.
 pub const MARKERS: &str = "urn:xmpp:chat-markers:0";
 /// XEP-0334: Message Processing Hints.
