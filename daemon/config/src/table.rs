@@ -138,6 +138,11 @@ options! {
         max_users: u32 = "10000" in 1..=10000000, [Gateway Server] Reload;
         /// How many contacts one user may have; further ones are not shown.
         max_contacts: u32 = "5000" in 1..=1000000, [Gateway Server] Reload;
+        /// How many messages of a room are archived for each user who is in it (XEP-0313), as plain text in the
+        /// database. 0 archives nothing, and deletes what was archived.
+        archive_size: u32 = "10000" in 0..=1000000, [Gateway Server] Reload;
+        /// For how many days archived messages are kept; 0 as long as there is room for them.
+        archive_days: u32 = "7" in 0..=36500, [Gateway Server] Reload;
         /// Largest stanza in bytes; a larger one is answered with an error. XMPP demands at least 10000.
         max_stanza_size: u32 = "262144" in 10000..=16777216, [Gateway Server] Restart;
         /// The least important messages that are logged.

@@ -241,6 +241,17 @@ pub struct Export {
     pub settings: Vec<(String, String)>,
     /// His contacts.
     pub contacts: Vec<StoredContact>,
+    /// What is archived for him. The messages themselves he gets from the rooms (XEP-0313).
+    pub archives: Vec<ArchiveLine>,
+}
+
+/// The archive of a room.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ArchiveLine {
+    /// JID of the room.
+    pub room: String,
+    /// How many messages it holds.
+    pub messages: u64,
 }
 
 /// A backend process in a list.
@@ -481,7 +492,7 @@ impl User {
                 return self.unregister(cx, Registrar::Eraser(asker));
             }
             Request::GetUser(_) => self.details(cx),
-            Request::ExportUser(_) => self.export(),
+            Request::ExportUser(_) => return self.export(cx, asker),
             Request::LogOutUser(_) => {
                 if self.session != Session::Offline {
                     info!(user = %self.jid, "an administrator logs the user out");
@@ -541,11 +552,9 @@ impl User {
         })))
     }
 
-    fn export(&self) -> Outcome {
-        let Some(registration) = &self.registration else {
-            return Err(Refusal::NoSuchUser(self.jid.clone()));
-        };
-        Ok(Answer::Export(Box::new(Export {
+    fn export(&self, cx: &mut Context, asker: Asker) {
+        let Some(registration) = &self.registration else { return };
+        let export = Export {
             jid: self.jid.clone(),
             legacy_name: registration.legacy_name.clone(),
             language: registration.language.clone(),
@@ -553,6 +562,10 @@ impl User {
             vip: registration.vip,
             settings: self.settings.clone(),
             contacts: self.contacts.iter().map(|contact| contact.stored.clone()).collect(),
-        })))
+            archives: Vec::new(),
+        };
+        cx.flush_archive();
+        let request = storage::Request::ArchivedRooms(self.jid.clone());
+        cx.ask(request, Pending::Export(asker, Box::new(export)));
     }
 }

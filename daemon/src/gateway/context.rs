@@ -15,7 +15,8 @@ use spectrum2_xmpp::{Element, ns, xep_0082};
 
 use super::account::Verdict;
 use super::adhoc::{Commands, Job};
-use super::admin::{Asker, Memory, Outcome};
+use super::admin::{Asker, Export, Memory, Outcome};
+use super::archive::{Asked, Outgoing};
 use super::disco::Hashes;
 use super::event::{Action, Link, Time, Token};
 use super::pool::{Limits, Pool};
@@ -72,6 +73,20 @@ pub enum Pending {
     OnlineUsers,
     /// A user of server mode whom the network let in for the first time is being saved.
     Admitted(BareJid),
+    /// So many messages are being archived.
+    Archived(usize),
+    /// Archives are being tidied up.
+    Pruned,
+    /// The greatest id in the archives is being asked for.
+    NewestArchived,
+    /// A user asked for a page of an archive.
+    ArchivePage(BareJid, Box<Asked>),
+    /// A user asked by this iq what an archive holds.
+    ArchiveEnds(BareJid, Element),
+    /// The end of the archive of a user's room is being read for his clients.
+    Past(BareJid, String),
+    /// An admin wants all that is stored of a user; the archives are being looked through.
+    Export(Asker, Box<Export>),
     /// Nobody waits, but a failure is logged with these words.
     Write(String),
 }
@@ -132,6 +147,8 @@ pub struct Context {
     pub(super) privileges: HashMap<String, Privileges>,
     /// By `node#ver`: whether the client takes roster item exchanges (XEP-0144).
     pub(super) clients: HashMap<String, bool>,
+    /// Messages of rooms on their way to the archives.
+    pub(super) archive: Outgoing,
     outbox: VecDeque<Element>,
     outbox_bytes: usize,
     /// Milliseconds from 1970 to the zero of our clock.
@@ -184,6 +201,7 @@ impl Context {
             jobs: VecDeque::new(),
             privileges: HashMap::new(),
             clients: HashMap::new(),
+            archive: Outgoing::default(),
             outbox: VecDeque::new(),
             outbox_bytes: 0,
             day: 0,
@@ -292,13 +310,13 @@ impl Context {
         if stanza.find("delay", ns::DELAY).is_some() {
             return stanza;
         }
-        let stamp = xep_0082::from_unix((self.day + self.now.0) / 1_000);
+        let stamp = xep_0082::from_unix(self.wall_clock() / 1_000);
         stanza.child(Element::new("delay", ns::DELAY).with("from", self.jid.as_str()).with("stamp", stamp))
     }
 
     /// Whether frames of backends may come: not while what they lead to cannot be sent.
     pub(super) fn accepts_frames(&self) -> bool {
-        self.outbox.len() < OUTBOX && self.outbox_bytes < OUTBOX_BYTES
+        self.outbox.len() < OUTBOX && self.outbox_bytes < OUTBOX_BYTES && self.archive_keeps_up()
     }
 
     /// Sends what was kept while the link was down.
@@ -348,6 +366,12 @@ impl Context {
             | Pending::Unregister(jid, _) => jid == user,
             _ => false,
         })
+    }
+
+    /// How many queries of archives this user has under way.
+    pub(super) fn archive_queries(&self, user: &BareJid) -> usize {
+        let is_query = |pending: &&Pending| matches!(pending, Pending::ArchivePage(jid, _) | Pending::ArchiveEnds(jid, _) if jid == user);
+        self.pending.values().filter(is_query).count()
     }
 
     /// Whether the registration of this user is being deleted.

@@ -98,6 +98,7 @@ impl Gateway {
     pub(super) fn ping_backends(&mut self) {
         self.cx.timers.set(Timer::Ping, self.cx.now.after(PING));
         self.cx.out.push(Action::Measure);
+        self.cx.prune_in_time();
         let check = self.cx.pool.check(self.cx.limits(), self.cx.now, self.cx.accepts_frames());
         for link in check.ping {
             self.cx.frame(link, Frame::Ping);

@@ -258,7 +258,10 @@ impl User {
             let text = clip(message.message.clone(), TEXT);
             return cx.tell(&self.jid, &format!("{name} on the other network says: {text}"));
         };
-        let headline = message.headline == Some(true) && self.setting(cx, "send_headlines");
+        // No server keeps a headline for somebody who is away (XEP-0160 §3).
+        let headline = message.headline == Some(true)
+            && !self.resources.is_empty()
+            && self.setting(cx, "send_headlines");
         let content = Content::read(cx, message);
         for (text, xhtml, urls) in content.parts(cx) {
             let id = cx.id();
@@ -305,6 +308,10 @@ impl User {
     pub fn network_chat_state(&mut self, cx: &mut Context, buddy: &Buddy, state: ChatState) {
         // Networks say "stopped" of everybody at sign-on: strangers do not write.
         let Some(contact) = self.contacts.by_name(&buddy.buddy_name) else { return };
+        if self.resources.is_empty() {
+            // He stays connected, and will not care for it when he is back.
+            return;
+        }
         let message = Element::new("message", ns::CLIENT)
             .with("from", cx.contact_full(&contact.node))
             .with("to", self.jid.as_str())
@@ -334,7 +341,8 @@ impl User {
         let mut stanza = Element::new("message", ns::CLIENT)
             .with("from", cx.contact_full(&node))
             .with("to", self.jid.as_str())
-            .with("type", "headline")
+            // No server keeps a headline for somebody who is away (XEP-0160 §3).
+            .with("type", if self.resources.is_empty() { "chat" } else { "headline" })
             .with("id", id);
         if !message.message.is_empty() {
             stanza.push(Element::new("body", ns::CLIENT).text(message.message.clone()));

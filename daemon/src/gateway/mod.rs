@@ -7,11 +7,13 @@
 mod account;
 mod adhoc;
 pub mod admin;
+mod archive;
 mod contact;
 mod context;
 mod disco;
 mod event;
 mod frame;
+mod history;
 mod iq;
 mod message;
 mod muc;
@@ -48,7 +50,7 @@ use spectrum2_xmpp::xep_0356::{Edition, Privileges};
 use tracing::{error, info, trace, warn};
 
 pub use account::{OWN_SETTING, Refused, Verdict, same_secret};
-use admin::{Asker, Reader, Refusal};
+use admin::{ArchiveLine, Asker, Reader, Refusal};
 pub use context::Counters;
 use context::{Context, Pending, Query};
 pub use event::{Action, Event, Link, Time, Token};
@@ -201,6 +203,8 @@ impl Gateway {
             self.started = true;
             self.cx.out.push(Action::Measure);
             self.cx.ask(Request::CountUsers, Pending::CountUsers);
+            // Before any user is loaded, so before anything is archived.
+            self.cx.ask(Request::NewestArchived, Pending::NewestArchived);
             if self.cx.config.service.server_mode {
                 // Nobody can be brought back: passwords are not stored.
                 return;
@@ -435,6 +439,24 @@ impl Gateway {
             }
             (Pending::Admitted(jid), Ok(Answer::Id(id))) => self.with(&jid, |user, cx| user.kept(cx, id)),
             (Pending::Admitted(jid), Err(error)) => error!(%error, user = %jid, "a user could not be stored"),
+            (Pending::Archived(count), answer) => self.cx.archived(count, answer),
+            (Pending::Pruned, answer) => self.cx.pruned(answer),
+            (Pending::NewestArchived, Ok(Answer::Id(newest))) => self.cx.ids_were_given(newest),
+            (Pending::NewestArchived, Err(error)) => error!(%error, "the archives could not be looked at"),
+            (Pending::ArchivePage(_, asked), answer) => self.cx.archive_page(&asked, answer),
+            (Pending::ArchiveEnds(_, iq), answer) => self.cx.archive_ends(&iq, answer),
+            (Pending::Past(jid, node), answer) => {
+                self.with(&jid, |user, cx| user.past_read(cx, &node, answer));
+            }
+            (Pending::Export(asker, mut export), Ok(Answer::Rooms(rooms))) => {
+                let jid = self.cx.jid.clone();
+                let line = |(node, messages)| ArchiveLine { room: format!("{node}@{jid}"), messages };
+                export.archives = rooms.into_iter().map(line).collect();
+                self.cx.answer(asker, Ok(admin::Answer::Export(export)));
+            }
+            (Pending::Export(asker, _), Err(error)) => {
+                self.cx.answer(asker, Err(Refusal::Failed(error.to_string())));
+            }
             (Pending::Write(what), Err(error)) => error!(%error, what, "could not be stored"),
             (Pending::Write(_), Ok(_)) => {}
             (_, Ok(_)) => {
@@ -504,6 +526,8 @@ impl Gateway {
                     self.answered(&user, &from, query, None);
                 }
             }
+            Timer::Archive => self.cx.flush_archive(),
+            Timer::Prune => self.cx.prune(),
             Timer::Retry(jid) => self.with(&jid, |user, cx| {
                 user.retry(cx);
                 user.quarantine_over(cx);
@@ -572,6 +596,7 @@ impl Gateway {
             }
             user.save_now(&mut self.cx);
         }
+        self.cx.flush_archive();
         let links: Vec<Link> = self.cx.pool.iter().map(|(link, _)| link).collect();
         for link in links {
             if self.cx.pool.get(link).is_some_and(|backend| backend.stage != Stage::Opening) {

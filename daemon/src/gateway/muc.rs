@@ -9,13 +9,15 @@ use spectrum2_xmpp::stanza::{Condition, ErrorType};
 use spectrum2_xmpp::{Element, ns, xep_0071};
 
 use super::contact::fold;
-use super::context::Context;
+use super::context::{Context, Pending};
 use super::event::Time;
+use super::history::{self, History, Past, Said};
 use super::message::{body, conversation};
 use super::presence;
-use super::room::{Client, Departure, History, ROOMS, Room, State, code};
+use super::room::{Client, Departure, ROOMS, Room, State, code};
 use super::timer::Timer;
 use super::user::User;
+use crate::storage::{self, Answer, Line, Wanted};
 
 /// The network must have answered a join by then.
 const JOIN: u64 = 60_000;
@@ -23,6 +25,8 @@ const JOIN: u64 = 60_000;
 const SUBJECT: u64 = 3_000;
 /// Joins that wait until the user is registered.
 const EARLY: usize = 20;
+/// A client that is still on line after this time has left a room for good, although the user stays connected.
+const LEFT: u64 = 10_000;
 /// People with whom a user may talk through rooms.
 const PRIVATE: usize = 500;
 
@@ -30,6 +34,19 @@ impl Room {
     /// Sends a stanza to all clients that are in the room; only copies are made that must be.
     pub fn to_all(&self, cx: &mut Context, user: &BareJid, mut stanza: Element) {
         let mut clients = self.clients.keys();
+        let Some(last) = clients.next_back() else { return };
+        for client in clients {
+            let mut copy = stanza.clone();
+            copy.set_attr("to", presence::full(user, client));
+            cx.send(copy);
+        }
+        stanza.set_attr("to", presence::full(user, last));
+        cx.send(stanza);
+    }
+
+    /// Sends a message to those clients that have seen what is in the room.
+    pub fn to_present(&self, cx: &mut Context, user: &BareJid, mut stanza: Element) {
+        let mut clients = self.clients.iter().filter(|(_, client)| !client.waiting).map(|(name, _)| name);
         let Some(last) = clients.next_back() else { return };
         for client in clients {
             let mut copy = stanza.clone();
@@ -81,12 +98,17 @@ impl Room {
                 self.show_late(cx, user, false);
             }
         }
-        if returning && !self.clients.values().any(|client| client.asked != self.nick) {
-            self.state = State::Joined;
-            return;
+        if !returning || self.clients.values().any(|client| client.asked != self.nick) {
+            for client in self.clients.keys().cloned().collect::<Vec<_>>() {
+                self.show_occupants(cx, user, &client);
+            }
         }
-        for client in self.clients.keys().cloned().collect::<Vec<_>>() {
-            self.show_occupants(cx, user, &client);
+        if returning {
+            self.state = State::Joined;
+            for said in self.memory.take_held_back() {
+                self.deliver(cx, user, said);
+            }
+            return;
         }
         self.state = State::Entered(cx.now);
         if self.subject.is_some() {
@@ -96,21 +118,152 @@ impl Room {
         }
     }
 
-    /// The history is complete: it is sent, and after it the subject (XEP-0045 §7.2.15), always exactly one.
+    /// The history is complete: it is sent, and after it the subject (XEP-0045 §7.2.15), always exactly one. If the
+    /// archive has not been read yet, all this is done when it has.
     pub fn settle(&mut self, cx: &mut Context, user: &BareJid) {
-        let history = self.take_held_back();
-        for client in self.clients.keys() {
-            let to = presence::full(user, client);
-            let skipped = history.len() - self.wanted_history(client, &history);
-            for message in history.iter().skip(skipped) {
-                let mut message = message.clone();
-                message.set_attr("to", to.clone());
+        self.settling = self.memory.is_awaited();
+        if self.settling {
+            return;
+        }
+        let archived = self.memory.take_archived();
+        let (told, live): (Vec<_>, Vec<_>) =
+            self.memory.take_held_back().into_iter().partition(|said| said.late);
+        let mut past = archived.clone();
+        for said in &told {
+            // What the network tells of times before that is in the archive, or was there.
+            if history::is_new(&archived, said.past.stamp) {
+                self.archive(cx, user, said);
+            }
+            self.memory.note(said, true, true);
+            past.push(said.past.clone());
+        }
+        past.sort_by_key(|past| past.stamp);
+        let usual = self.memory.usual(&past).max(told.len());
+        for (name, client) in &self.clients {
+            let to = presence::full(user, name);
+            for message in client.history.of(&past, cx.wall_clock(), usual, &self.jid(cx), &to) {
                 cx.send(message);
             }
         }
-        let subject = self.subject_message(cx);
+        let subject = self.subject_message(cx, None);
         self.to_all(cx, user, subject);
+        self.memory.all_heard(cx.archive_id());
         self.state = State::Joined;
+        for said in live {
+            self.deliver(cx, user, said);
+        }
+    }
+
+    /// Somebody said something. Until the user has seen who is in the room it is held back.
+    pub fn say(&mut self, cx: &mut Context, user: &BareJid, said: Said) {
+        if matches!(self.state, State::Entered(_)) && !said.late {
+            // Who speaks now speaks after all that was said before.
+            self.settle(cx, user);
+        }
+        if self.state != State::Joined {
+            self.memory.hold_back(said);
+        } else if !self.memory.is_repeated(&said) {
+            self.deliver(cx, user, said);
+        }
+    }
+
+    /// A message goes to the clients and to the archive.
+    fn deliver(&mut self, cx: &mut Context, user: &BareJid, said: Said) {
+        let archived = self.archive(cx, user, &said);
+        let present = self.clients.values().any(|client| !client.waiting);
+        self.memory.note(&said, present, archived);
+        let stanza = if said.late { said.past.sent(&self.jid(cx), "") } else { said.past.stanza };
+        self.to_present(cx, user, stanza);
+    }
+
+    /// Archives a message, if messages are archived here.
+    fn archive(&self, cx: &mut Context, user: &BareJid, said: &Said) -> bool {
+        let archives = cx.archive_size() > 0;
+        if archives {
+            cx.archive(Line {
+                owner: user.clone(),
+                room: self.node.clone(),
+                id: said.past.id,
+                stamp: said.past.stamp,
+                nick: said.nick.clone(),
+                message: said.past.stanza.to_xml(),
+            });
+        }
+        archives
+    }
+
+    /// The subject changed: it is shown, and archived (XEP-0313 §6.1.2).
+    pub fn show_subject(&mut self, cx: &mut Context, user: &BareJid) {
+        let id = cx.archive_id();
+        let stanza = self.subject_message(cx, Some(id));
+        let nick = self.subject.as_ref().map(|(_, who)| self.shown(who).to_owned()).unwrap_or_default();
+        let past = Past { id, stamp: cx.wall_clock(), stanza };
+        let said = Said { past, nick, late: false };
+        self.archive(cx, user, &said);
+        self.to_present(cx, user, said.past.stanza);
+    }
+
+    /// Asks for the end of the archive; `false` if there is none.
+    fn read_archive(&self, cx: &mut Context, user: &BareJid, most: usize) -> bool {
+        if cx.archive_size() == 0 {
+            return false;
+        }
+        cx.flush_archive();
+        let max = u32::try_from(most).unwrap_or(u32::MAX);
+        let wanted = Wanted { backwards: true, max, ..Wanted::default() };
+        let request = storage::Request::ArchivePage(user.clone(), self.node.clone(), wanted);
+        cx.ask(request, Pending::Past(user.clone(), self.node.clone()));
+        true
+    }
+
+    /// A client comes into a room in which the user is: it is shown everything when the archive has been read.
+    fn admit(&mut self, cx: &mut Context, user: &BareJid, name: &str) {
+        let alone = self.clients.values().filter(|client| !client.waiting).count() <= 1;
+        let Some(client) = self.clients.get_mut(name) else { return };
+        // Those that no client has heard are counted when they are there.
+        let most = client.history.most(if alone { history::LONGEST } else { history::USUAL });
+        client.waiting = most > 0;
+        if most > 0 && self.read_archive(cx, user, most) {
+            self.memory.read_again();
+        } else {
+            let missed = self.memory.take_missed();
+            self.welcome(cx, user, name, &missed);
+        }
+    }
+
+    /// Shows a client who is in the room, what was said there, and the subject (XEP-0045 §7.2).
+    fn welcome(&mut self, cx: &mut Context, user: &BareJid, name: &str, past: &[Past]) {
+        let Some(client) = self.clients.get_mut(name) else { return };
+        client.waiting = false;
+        let history = client.history;
+        self.show_occupants(cx, user, name);
+        let to = presence::full(user, name);
+        let usual = self.memory.usual(past);
+        for message in history.of(past, cx.wall_clock(), usual, &self.jid(cx), &to) {
+            cx.send(message);
+        }
+        let subject = self.subject_message(cx, None);
+        cx.send(subject.with("to", to));
+        self.memory.all_heard(cx.archive_id());
+    }
+
+    /// The end of the archive has been read.
+    fn past_read(&mut self, cx: &mut Context, user: &BareJid, past: Vec<Past>) {
+        let past = self.memory.was_read(past, &self.jid(cx));
+        if self.settling {
+            self.settle(cx, user);
+        }
+        // While nothing can be shown they wait on.
+        if cx.up {
+            let waiting = self.clients.iter().filter(|(_, client)| client.waiting);
+            let waiting: Vec<String> = waiting.map(|(name, _)| name.clone()).collect();
+            if !waiting.is_empty() {
+                self.show_late(cx, user, true);
+            }
+            for name in waiting {
+                self.welcome(cx, user, &name, &past);
+            }
+        }
     }
 
     /// Ends the stay of all clients.
@@ -205,17 +358,15 @@ impl User {
         }
         let user = self.jid.clone();
         let Some(room) = self.rooms.by_node(node) else { return };
-        room.clients.insert(client.to_owned(), Client { asked: nick, history: History::read(x) });
+        let wishes = Client { asked: nick, history: History::read(x), waiting: false };
+        room.clients.insert(client.to_owned(), wishes);
+        room.left_by = None;
         room.show_late(cx, &user, true);
         match room.state {
             State::Wanted => self.ask_to_join(cx, node),
             State::Joining(_) => {}
             State::Entered(_) => room.show_occupants(cx, &user, client),
-            State::Joined | State::Lost | State::Returning(_) => {
-                room.show_occupants(cx, &user, client);
-                let subject = room.subject_message(cx);
-                cx.send(subject.with("to", presence::full(&user, client)));
-            }
+            State::Joined | State::Lost | State::Returning(_) => room.admit(cx, &user, client),
         }
     }
 
@@ -294,6 +445,10 @@ impl User {
             State::Lost | State::Returning(_) => State::Returning(cx.now),
             _ => State::Joining(cx.now),
         };
+        // Somebody who returns knows what was said.
+        let first = matches!(room.state, State::Joining(_));
+        let reading = first && room.read_archive(cx, &user, history::MARKS);
+        room.memory.begin(reading);
         let frame = RoomFrame {
             user_name: user.to_string(),
             nickname: room.nick.clone(),
@@ -329,7 +484,8 @@ impl User {
 
     /// A client leaves; `stanza` is its presence, if it is there to hear the answer.
     fn leave_room(&mut self, cx: &mut Context, node: &str, client: &str, stanza: Option<&Element>) {
-        let stays = self.setting(cx, "stay_connected") && self.online().is_some();
+        let session = self.online().is_some() || self.expects_login();
+        let stays = session && self.setting(cx, "stay_connected");
         let user = self.jid.clone();
         let Some(room) = self.rooms.by_node(node) else { return };
         if room.clients.remove(client).is_none() {
@@ -343,6 +499,10 @@ impl User {
         }
         if room.clients.is_empty() && !(stays && room.is_entered()) {
             self.forget_room(cx, node);
+        } else if room.clients.is_empty() && stanza.is_some() {
+            // A server says the same in the name of a client that goes off line.
+            room.left_by = Some((client.to_owned(), cx.now));
+            cx.timers.set_earlier(Timer::Rooms(user), cx.now.after(LEFT));
         }
         self.part_guest(cx, client);
     }
@@ -410,19 +570,35 @@ impl User {
     pub fn rooms_reappear(&mut self, cx: &mut Context) {
         for room in self.rooms.iter_mut() {
             room.show_late(cx, &self.jid, false);
+            if room.clients.values().any(|client| client.waiting)
+                && room.read_archive(cx, &self.jid, history::LONGEST)
+            {
+                room.memory.read_again();
+            }
         }
     }
 
     /// Joins that take too long, and subjects that do not come.
     pub fn check_rooms(&mut self, cx: &mut Context) {
-        let mut late = Vec::new();
-        let mut next = None;
+        let (mut late, mut left) = (Vec::new(), Vec::new());
+        let mut next: Option<Time> = None;
         for room in self.rooms.iter_mut() {
             if room.unseen.due().is_some_and(|due| due <= cx.now) && cx.up {
                 room.show_late(cx, &self.jid, false);
             }
             if let Some(due) = room.unseen.due().filter(|_| cx.up) {
                 next = Some(next.map_or(due, |next: Time| due.min(next)));
+            }
+            match &room.left_by {
+                Some((client, at)) if at.after(LEFT) <= cx.now => {
+                    let there = self.resources.get(client).is_some_and(|resource| !resource.stale);
+                    if there && cx.up {
+                        left.push(room.node.clone());
+                    }
+                    room.left_by = None;
+                }
+                Some((_, at)) => next = Some(next.map_or(at.after(LEFT), |next| at.after(LEFT).min(next))),
+                None => {}
             }
             let due = match room.state {
                 State::Joining(since) | State::Returning(since) => since.after(JOIN),
@@ -434,6 +610,9 @@ impl User {
                 State::Entered(_) => room.settle(cx, &self.jid),
                 _ => late.push(room.node.clone()),
             }
+        }
+        for node in left {
+            self.forget_room(cx, &node);
         }
         for node in late {
             let text = "The network did not answer";
@@ -522,19 +701,43 @@ impl User {
         let to = stanza.attr("to").and_then(|to| to.parse::<Jid>().ok());
         let node = to.as_ref().and_then(Jid::node).map(|node| node.to_string());
         let Some(room) = node.as_deref().and_then(|node| self.rooms.by_node(node)) else { return };
-        for (name, namespace) in
-            [("stanza-id", ns::SID), ("occupant-id", ns::OCCUPANT_ID), ("delay", ns::DELAY)]
-        {
+        // XEP-0359 §6, XEP-0421 §4, XEP-0313 §6.1.2: what only a room may say.
+        for (name, namespace) in [
+            ("stanza-id", ns::SID),
+            ("occupant-id", ns::OCCUPANT_ID),
+            ("delay", ns::DELAY),
+            ("x", ns::MUC_USER),
+        ] {
             stanza.remove_children(name, namespace);
         }
+        stanza.remove_attr("to");
         stanza.set_attr("from", room.occupant_jid(cx, &room.nick));
-        let id = cx.id();
-        stanza.push(Element::new("stanza-id", ns::SID).with("by", room.jid(cx)).with("id", id));
+        let id = cx.archive_id();
+        stanza.push(room.stanza_id(cx, id));
         stanza.push(room.occupant_id(&room.nick));
-        if matches!(room.state, State::Entered(_)) {
-            room.settle(cx, &self.jid);
-        }
-        room.to_all(cx, &self.jid, stanza);
+        let past = Past { id, stamp: cx.wall_clock(), stanza };
+        let said = Said { past, nick: room.shown(&room.nick).to_owned(), late: false };
+        room.say(cx, &self.jid, said);
+    }
+
+    /// The end of a room's archive has been read for those who join, or could not be.
+    pub fn past_read(&mut self, cx: &mut Context, node: &str, answer: Result<Answer, storage::Error>) {
+        let Some(room) = self.rooms.by_node(node) else { return };
+        let lines = match answer {
+            Ok(Answer::Page(page)) => page.unwrap_or_default().lines,
+            answer => {
+                let error = answer.err().map(|error| error.to_string()).unwrap_or_default();
+                tracing::error!(error, "the archive of a room could not be read for somebody who joins");
+                Vec::new()
+            }
+        };
+        let past = lines.into_iter().filter_map(|line| {
+            let stanza = Element::parse(&line.message).ok()?;
+            // XEP-0045 §7.2.15: subjects are no history.
+            stanza.find_same("body")?;
+            Some(Past { id: line.id, stamp: line.stamp, stanza })
+        });
+        room.past_read(cx, &self.jid, past.collect());
     }
 
     /// XEP-0045 §7.5.

@@ -310,6 +310,7 @@ impl User {
             cx.send(iq_result(iq));
         }
         info!(user = %self.jid, "unregistered");
+        cx.unarchive(&self.jid);
         for contact in self.contacts.iter_mut() {
             contact.dirty = false;
         }

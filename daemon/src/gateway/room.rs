@@ -10,9 +10,11 @@ use sha1::{Digest, Sha1};
 use spectrum2_backend_protocol::{Affiliation, Participant, Role, RoomReason, StatusType};
 use spectrum2_xmpp::{Element, ns};
 
+use super::archive;
 use super::contact::fold;
 use super::context::Context;
 use super::event::Time;
+use super::history::{History, Memory};
 use super::presence;
 use super::room_flood::Unseen;
 use super::room_name;
@@ -21,8 +23,6 @@ use super::room_name;
 pub const ROOMS: usize = 200;
 /// Occupants of one room that are shown; the rest can be heard, but not seen.
 const OCCUPANTS: usize = 10_000;
-/// Messages that are held back until the user has seen who is in the room: the oldest go first.
-const HELD_BACK: usize = 500;
 /// Messages of the user whose echo is awaited.
 const ECHOES: usize = 50;
 /// Rooms of the network that are remembered by name.
@@ -45,39 +45,6 @@ pub enum State {
     Returning(Time),
 }
 
-/// How much of a room's history a client wants (XEP-0045 §7.2.14).
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct History {
-    /// So many messages.
-    stanzas: Option<usize>,
-    /// So many bytes of stanzas.
-    bytes: Option<usize>,
-}
-
-impl History {
-    /// Reads it from `<x/>` of a join. By time nothing is limited: the network decides how far back it goes.
-    pub fn read(x: &Element) -> Self {
-        let Some(history) = x.find("history", ns::MUC) else { return Self::default() };
-        let number = |name| history.attr(name).and_then(|text| text.parse().ok());
-        let stanzas = if number("seconds") == Some(0) { Some(0) } else { number("maxstanzas") };
-        Self { stanzas, bytes: number("maxchars") }
-    }
-
-    /// How many of these messages, the last ones, are wanted.
-    fn count(self, messages: &VecDeque<Element>) -> usize {
-        let mut count = self.stanzas.unwrap_or(usize::MAX).min(messages.len());
-        if let Some(most) = self.bytes {
-            let mut bytes = 0;
-            let fits = |message: &&Element| {
-                bytes += message.to_xml().len();
-                bytes <= most
-            };
-            count = count.min(messages.iter().rev().take_while(fits).count());
-        }
-        count
-    }
-}
-
 /// One of the user's clients in a room.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Client {
@@ -85,6 +52,8 @@ pub struct Client {
     pub asked: String,
     /// The history it wants.
     pub history: History,
+    /// It joins when the archive has been read: until then it is told nothing.
+    pub waiting: bool,
 }
 
 /// Somebody in a room.
@@ -159,7 +128,12 @@ pub struct Room {
     pub subject: Option<(String, String)>,
     /// Whose changes are still to be shown, and what was shown of them before.
     pub unseen: Unseen,
-    held_back: VecDeque<Element>,
+    /// What was said there.
+    pub memory: Memory,
+    /// The subject is known, and sent when the archive has been read.
+    pub settling: bool,
+    /// The client that left as the last one of a user who stays, and when.
+    pub left_by: Option<(String, Time)>,
     /// The user's messages that the network is going to repeat: text and stanza.
     echoes: VecDeque<(String, Element)>,
 }
@@ -177,7 +151,9 @@ impl Room {
             occupants: BTreeMap::new(),
             subject: None,
             unseen: Unseen::default(),
-            held_back: VecDeque::new(),
+            memory: Memory::default(),
+            settling: false,
+            left_by: None,
             echoes: VecDeque::new(),
         }
     }
@@ -342,41 +318,25 @@ impl Room {
         presence::typed(format!("{}/{old}", self.jid(cx)), "", "unavailable").child(x)
     }
 
-    /// The subject, for all clients; empty if there is none.
-    pub fn subject_message(&self, cx: &mut Context) -> Element {
+    /// The subject, for all clients; empty if there is none. With an id if it has just changed.
+    pub fn subject_message(&self, cx: &mut Context, id: Option<i64>) -> Element {
         let (text, who) = self.subject.as_ref().map_or(("", ""), |(text, who)| (text, who));
         let from = if who.is_empty() { self.jid(cx) } else { self.occupant_jid(cx, who) };
         // XEP-0045 §7.2.15: a subject and no body.
-        self.groupchat(cx, from).child(Element::new("subject", ns::CLIENT).text(text))
+        self.groupchat(cx, from, id).child(Element::new("subject", ns::CLIENT).text(text))
     }
 
-    /// A message of the room or of an occupant, with ids (XEP-0359) and without content.
-    pub fn groupchat(&self, cx: &mut Context, from: String) -> Element {
-        let id = cx.id();
-        let stanza_id = Element::new("stanza-id", ns::SID).with("by", self.jid(cx)).with("id", id.clone());
-        Element::new("message", ns::CLIENT)
-            .with("from", from)
-            .with("type", "groupchat")
-            .with("id", id)
-            .child(stanza_id)
+    /// A message of the room or of an occupant, without content, and with the id that it has in the archive
+    /// (XEP-0359, XEP-0313 §3.5).
+    pub fn groupchat(&self, cx: &mut Context, from: String, id: Option<i64>) -> Element {
+        let name = id.map_or_else(|| cx.id(), archive::name_of);
+        let message = Element::new("message", ns::CLIENT).with("from", from).with("type", "groupchat");
+        message.with("id", name).children_from(id.map(|id| self.stanza_id(cx, id)))
     }
 
-    /// Holds a message back until the user has seen who is in the room.
-    pub fn hold_back(&mut self, stanza: Element) {
-        if self.held_back.len() >= HELD_BACK {
-            self.held_back.pop_front();
-        }
-        self.held_back.push_back(stanza);
-    }
-
-    /// What was held back, in order, and how much of it each client wants.
-    pub fn take_held_back(&mut self) -> VecDeque<Element> {
-        std::mem::take(&mut self.held_back)
-    }
-
-    /// How many of these messages, the last ones, a client wants.
-    pub fn wanted_history(&self, client: &str, messages: &VecDeque<Element>) -> usize {
-        self.clients.get(client).map_or(0, |client| client.history.count(messages))
+    /// The id of a message in the room's archive.
+    pub fn stanza_id(&self, cx: &Context, id: i64) -> Element {
+        Element::new("stanza-id", ns::SID).with("by", self.jid(cx)).with("id", archive::name_of(id))
     }
 
     /// The network is going to repeat this message of the user.
@@ -632,19 +592,5 @@ mod tests {
         assert_eq!(room.mention("ty_cat", &frame("ty_cat")), Change::Nothing);
         let moderator = Participant { flag: 1, ..frame("ty_cat") };
         assert_eq!(room.mention("ty_cat", &moderator), Change::Shown);
-    }
-
-    #[test]
-    fn clients_get_as_much_history_as_they_want() {
-        let messages: VecDeque<_> = (0..5).map(|_| Element::new("message", ns::CLIENT)).collect();
-        let wanted = |history: &str| {
-            let x = format!("<x xmlns='http://jabber.org/protocol/muc'>{history}</x>");
-            History::read(&Element::parse(&x).expect("well-formed XML")).count(&messages)
-        };
-        assert_eq!(wanted(""), 5);
-        assert_eq!(wanted("<history maxstanzas='2'/>"), 2);
-        assert_eq!(wanted("<history maxchars='0'/>"), 0);
-        assert_eq!(wanted("<history seconds='0'/>"), 0);
-        assert_eq!(wanted("<history maxstanzas='x'/>"), 5);
     }
 }

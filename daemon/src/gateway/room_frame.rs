@@ -11,6 +11,7 @@ use spectrum2_xmpp::{Element, ns, xep_0082};
 
 use super::contact::fold;
 use super::context::Context;
+use super::history::{Past, Said};
 use super::message::{Content, Part};
 use super::room::{Change, Departure, Room, State, is_nick};
 use super::user::User;
@@ -124,10 +125,7 @@ impl User {
         room.subject = subject;
         match room.state {
             State::Entered(_) => room.settle(cx, &user),
-            State::Joined if !repeated => {
-                let stanza = room.subject_message(cx);
-                room.to_all(cx, &user, stanza);
-            }
+            State::Joined if !repeated => room.show_subject(cx, &user),
             _ => {}
         }
     }
@@ -166,24 +164,16 @@ impl User {
             room.occupant_jid(cx, nick)
         };
         let stamp = frame.timestamp.as_deref().and_then(xep_0082::from_legacy);
+        let stamp = stamp.as_deref().and_then(xep_0082::to_unix_ms);
         for part in Content::read(cx, frame).parts(cx) {
-            let mut stanza = with_content(room.groupchat(cx, from.clone()), part);
+            let id = cx.archive_id();
+            let mut stanza = with_content(room.groupchat(cx, from.clone(), Some(id)), part);
             if !nick.is_empty() {
                 stanza.push(room.occupant_id(nick));
             }
-            if let Some(stamp) = &stamp {
-                // XEP-0045 §7.2.14, XEP-0203.
-                let delay = Element::new("delay", ns::DELAY).with("from", room.jid(cx));
-                stanza.push(delay.with("stamp", stamp.clone()));
-            }
-            match room.state {
-                State::Entered(_) if stamp.is_none() => {
-                    room.settle(cx, &self.jid);
-                    room.to_all(cx, &self.jid, stanza);
-                }
-                State::Joined => room.to_all(cx, &self.jid, stanza),
-                _ => room.hold_back(stanza),
-            }
+            let past = Past { id, stamp: stamp.unwrap_or_else(|| cx.wall_clock()), stanza };
+            let shown = if is_nick(nick) { room.shown(nick).to_owned() } else { String::new() };
+            room.say(cx, &self.jid, Said { past, nick: shown, late: stamp.is_some() });
         }
         true
     }
@@ -199,7 +189,12 @@ impl User {
                 .with("type", "chat")
                 .with("id", cx.id());
             let stanza = with_content(stanza, part).child(Element::new("x", ns::MUC_USER));
-            room.to_all(cx, &self.jid, stanza);
+            if room.clients.is_empty() {
+                // A user who stays connected without a client: his server keeps it for him (XEP-0160).
+                cx.send(stanza.with("to", self.jid.as_str()));
+            } else {
+                room.to_all(cx, &self.jid, stanza);
+            }
         }
     }
 

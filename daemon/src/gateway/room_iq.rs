@@ -41,6 +41,8 @@ pub fn is_for_room(cx: &Context, iq: &Element, payload: &Element, node: Option<&
         (ns::DISCO_INFO | ns::DISCO_ITEMS, Some(_)) => nick.is_none() && payload.attr("node").is_none(),
         (ns::PING, Some(_)) => nick.is_some_and(|nick| nick != "bot"),
         (ns::MUC_ADMIN | ns::MUC_OWNER, Some(_)) => true,
+        // XEP-0313 §3.3.2: the archive is at the room's bare JID.
+        (ns::MAM, Some(_)) => nick.is_none(),
         _ => false,
     }
 }
@@ -55,6 +57,7 @@ impl User {
             (ns::DISCO_ITEMS, Some(_)) => cx.send(iq_result(iq).child(xep_0030::items(None, []))),
             (ns::DISCO_INFO, Some(node)) => self.describe(cx, iq, payload, node),
             (ns::PING, Some(node)) => self.self_ping(cx, iq, node),
+            (ns::MAM, Some(node)) => self.archive_request(cx, iq, payload, node),
             (ns::MUC_ADMIN, Some(node)) if get => self.list_affiliations(cx, iq, payload, node),
             (ns::MUC_ADMIN, Some(node)) => self.moderate(cx, iq, payload, node),
             _ => {
@@ -136,6 +139,9 @@ impl User {
         ];
         let mut info =
             Info::default().identity(Identity::new("conference", "text").name(name)).features(&features);
+        if self.registration.is_some() && cx.archive_size() > 0 {
+            info = info.features(&[ns::MAM, ns::MAM_EXTENDED]);
+        }
         info.forms.push(form);
         cx.send(iq_result(iq).child(info.element()));
     }

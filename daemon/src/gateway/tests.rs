@@ -14,12 +14,13 @@ use spectrum2_xmpp::{Element, ns};
 
 use super::admin::{Memory, Notice, Outcome, Ticket};
 use super::{Action, Event, Gateway, Link, Time};
-use crate::storage::{Answer, Registration, Request, StoredContact, StoredUser};
+use crate::storage::{Answer, Archives, Registration, Request, StoredContact, StoredUser};
 
 mod adhoc;
 mod admin;
 mod backends;
 mod chaos;
+mod history;
 mod link;
 mod messages;
 mod presence;
@@ -48,6 +49,7 @@ struct Stage {
     closed: Vec<Link>,
     database: BTreeMap<BareJid, StoredUser>,
     online: BTreeSet<i64>,
+    archives: Archives,
     /// Backends announce this text.
     capabilities: &'static str,
     /// Backends answer pings.
@@ -90,6 +92,7 @@ impl Stage {
             closed: Vec::new(),
             database: BTreeMap::new(),
             online: BTreeSet::new(),
+            archives: Archives::default(),
             capabilities,
             answering: true,
             misconfigured: None,
@@ -163,6 +166,7 @@ impl Stage {
                 Answer::Id(id)
             }
             Request::RemoveUser(id) => {
+                self.in_archives(Request::RemoveUser(id));
                 if let Some(jid) = by_id(&self.database, id) {
                     self.database.remove(&jid);
                 }
@@ -213,12 +217,23 @@ impl Stage {
                 Answer::Users(users.collect())
             }
             Request::CountUsers => Answer::Count(u64::try_from(self.database.len()).expect("few users")),
+            Request::Archive(..)
+            | Request::ArchivePage(..)
+            | Request::ArchiveEnds(..)
+            | Request::ArchivedRooms(_)
+            | Request::PruneArchives(..)
+            | Request::NewestArchived => self.in_archives(request),
             Request::LegacyNameTaken(name, jid) => Answer::Taken(
                 self.database
                     .iter()
                     .any(|(other, user)| *other != jid && user.registration.legacy_name == name),
             ),
         }
+    }
+
+    fn in_archives(&mut self, request: Request) -> Answer {
+        let users = self.database.iter().map(|(jid, user)| (user.registration.id, jid));
+        self.archives.carry_out(users, request)
     }
 
     /// A stanza comes from the XMPP server.

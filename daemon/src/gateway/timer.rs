@@ -22,6 +22,10 @@ pub enum Timer {
     Commands,
     /// Drop requests to XMPP entities that were never answered.
     Requests,
+    /// Write to the archives of rooms.
+    Archive,
+    /// Go on with tidying up the archives.
+    Prune,
     /// Log the user in again.
     Retry(BareJid),
     /// The network does not answer the login.

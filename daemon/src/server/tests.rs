@@ -18,7 +18,7 @@ use spectrum2_xmpp::{Element, ns};
 use super::Server;
 use crate::client::{self, Client, Cover};
 use crate::gateway::{Action, Event, Link, Time};
-use crate::storage::{Answer, Request, StoredUser};
+use crate::storage::{Answer, Archives, Request, StoredUser};
 
 mod accounts;
 mod messages;
@@ -45,6 +45,7 @@ pub struct Stage {
     pub frames: Vec<(Link, Frame)>,
     pub opened: Vec<Link>,
     pub database: BTreeMap<BareJid, StoredUser>,
+    archives: Archives,
     /// Storage fails.
     pub broken: bool,
     pub stopped: bool,
@@ -67,6 +68,7 @@ impl Stage {
             frames: Vec::new(),
             opened: Vec::new(),
             database: BTreeMap::new(),
+            archives: Archives::default(),
             broken: false,
             stopped: false,
             next_id: 1,
@@ -152,6 +154,15 @@ impl Stage {
                 Answer::Done
             }
             Request::CountUsers => Answer::Count(0),
+            Request::Archive(..)
+            | Request::ArchivePage(..)
+            | Request::ArchiveEnds(..)
+            | Request::ArchivedRooms(_)
+            | Request::PruneArchives(..)
+            | Request::NewestArchived => {
+                let users = self.database.iter().map(|(jid, user)| (user.registration.id, jid));
+                self.archives.carry_out(users, request)
+            }
             request => panic!("the server does not ask {request:?}"),
         }
     }

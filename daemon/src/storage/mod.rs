@@ -3,6 +3,7 @@
 //! [`Storage`] is a queue in front of a thread; the engine behind it is SQLite. With `database.type=none` that is a
 //! database in memory, so that everything works alike and nothing outlives the daemon.
 
+mod archive;
 mod place;
 mod schema;
 mod sqlite;
@@ -12,6 +13,7 @@ use jid::BareJid;
 use serde::{Deserialize, Serialize};
 use spectrum2_config::Secret;
 
+pub use archive::{Archived, Line, Page, Wanted};
 pub use worker::{Reply, Storage};
 
 /// A registered user: one row of `users`.
@@ -67,7 +69,7 @@ pub enum Request {
     /// Insert the user, or update name, password, language and encoding of an existing one (never `online` or `vip`).
     /// Answer: [`Answer::Id`].
     SaveUser(BareJid, Registration),
-    /// Delete the user with settings and contacts. Answer: [`Answer::Done`].
+    /// Delete the user with settings, contacts and archives. Answer: [`Answer::Done`].
     RemoveUser(i64),
     /// Remember whether the user is logged in, and when (`last_login`). Answer: [`Answer::Done`].
     SetOnline(i64, bool),
@@ -87,6 +89,20 @@ pub enum Request {
     CountUsers,
     /// Whether another user than this one has this legacy name. Answer: [`Answer::Taken`].
     LegacyNameTaken(String, BareJid),
+    /// Add messages to the archives of rooms, and keep so many of each room. Those of users who are not registered are
+    /// left out. Answer: [`Answer::Done`].
+    Archive(Vec<Line>, u32),
+    /// A page of the archive of a user's room. Answer: [`Answer::Page`].
+    ArchivePage(BareJid, String, Wanted),
+    /// Id and time of the first and last message of a user's room. Answer: [`Answer::Ends`].
+    ArchiveEnds(BareJid, String),
+    /// The rooms that are archived for a user. Answer: [`Answer::Rooms`].
+    ArchivedRooms(BareJid),
+    /// Delete some of the messages beyond so many of each room, of those whose id is below this one, and of those whose
+    /// owner is gone. Answer: [`Answer::More`].
+    PruneArchives(u32, i64),
+    /// The greatest id in all archives. Answer: [`Answer::Id`].
+    NewestArchived,
 }
 
 /// The answer to a [`Request`].
@@ -94,7 +110,7 @@ pub enum Request {
 pub enum Answer {
     /// The user, or `None` if not registered.
     User(Option<Box<StoredUser>>),
-    /// Row id of the saved user.
+    /// Row id of the saved user; the id that was asked for.
     Id(i64),
     /// It is done.
     Done,
@@ -106,6 +122,38 @@ pub enum Answer {
     Count(u64),
     /// Whether the name is taken.
     Taken(bool),
+    /// A page of an archive; none if an id that was named is not in it.
+    Page(Option<Page>),
+    /// Id and time of the first and last message.
+    Ends(Option<[(i64, u64); 2]>),
+    /// Local parts of rooms, each with a number of messages.
+    Rooms(Vec<(String, u64)>),
+    /// Whether there is more to do.
+    More(bool),
+}
+
+/// Archives for conversations with the core, which plays the rest of storage: the real engine, in memory.
+#[cfg(test)]
+pub struct Archives(sqlite::Sqlite);
+
+#[cfg(test)]
+impl Default for Archives {
+    fn default() -> Self {
+        Self(sqlite::Sqlite::in_memory().expect("a database in memory"))
+    }
+}
+
+#[cfg(test)]
+impl Archives {
+    /// Carries out a request about archives, or the removal of a user, while these are registered.
+    pub fn carry_out<'a>(
+        &mut self,
+        users: impl IntoIterator<Item = (i64, &'a BareJid)>,
+        request: Request,
+    ) -> Answer {
+        self.0.set_users(users);
+        self.0.carry_out(&[request]).remove(0).expect("an answer")
+    }
 }
 
 /// Why storage could not answer. The text names the database, the cause and what to do.

@@ -1,7 +1,7 @@
 //! The SQLite engine, on Spectrum 2's own tables.
 //!
-//! Guarantees: a database made by Spectrum 2 is read whatever its rows hold, its schema is never changed, and Spectrum 2
-//! can open the file afterwards. A fresh file gets all tables in one transaction, so a crash cannot leave some of them.
+//! Guarantees: a database made by Spectrum 2 is read whatever its rows hold, the schema of its tables is never changed
+//! (archives get tables of their own beside them, when they are needed), and Spectrum 2 can open the file afterwards. A fresh file gets all tables in one transaction, so a crash cannot leave some of them.
 //!
 //! While the daemon runs, the file is in write-ahead mode (an administrator's `sqlite3` never blocks a login, and a
 //! commit is one sync). A clean end puts it back into rollback mode: one plain file, as Spectrum 2 leaves it, that can
@@ -16,6 +16,7 @@ use rusqlite::{Connection, OptionalExtension, Row, params};
 use spectrum2_config::Secret;
 use tracing::{info, warn};
 
+use super::archive::Archive;
 use super::place::{BUSY_TIMEOUT, Place, claim_file};
 use super::schema::{check_prefix, check_version, ensure_tables};
 use super::{Answer, Error, OpenError, Registration, Request, StoredContact, StoredUser};
@@ -24,6 +25,9 @@ use super::{Answer, Error, OpenError, Registration, Request, StoredContact, Stor
 const ICON_HASH: &str = "icon_hash";
 const TYPE_STRING: i32 = 13;
 
+/// Statements about archives that are kept prepared.
+const ARCHIVE_STATEMENTS: usize = 24;
+
 /// How many odd values are reported, so that a broken table cannot fill the log.
 const MAX_COMPLAINTS: usize = 100;
 
@@ -31,6 +35,7 @@ const MAX_COMPLAINTS: usize = 100;
 pub(super) struct Sqlite {
     connection: Connection,
     sql: Statements,
+    archive: Archive,
     place: Place,
     /// Values already reported: column and row.
     complaints: HashSet<(&'static str, i64)>,
@@ -57,8 +62,19 @@ impl Sqlite {
         let sql = Statements::new(prefix);
         ensure_tables(&mut connection, prefix, &sql.all()).map_err(|error| place.open_error(&error))?;
         check_version(&connection, prefix, &place)?;
-        connection.set_prepared_statement_cache_capacity(sql.all().len());
-        Ok(Self { connection, sql, place, complaints: HashSet::new() })
+        let archive = Archive::new(&connection, prefix).map_err(|error| place.open_error(&error))?;
+        connection.set_prepared_statement_cache_capacity(sql.all().len() + ARCHIVE_STATEMENTS);
+        Ok(Self { connection, sql, archive, place, complaints: HashSet::new() })
+    }
+
+    /// Makes these the registered users.
+    #[cfg(test)]
+    pub fn set_users<'a>(&self, users: impl IntoIterator<Item = (i64, &'a BareJid)>) {
+        self.connection.execute_batch("DELETE FROM users").expect("no users");
+        for (id, jid) in users {
+            let row = "INSERT INTO users (id, jid, uin, password, language) VALUES (?1, ?2, '', '', '')";
+            self.connection.execute(row, params![id, jid.as_str()]).expect("a user");
+        }
     }
 
     /// Carries requests out in one transaction; each succeeds or fails by itself.
@@ -85,8 +101,11 @@ impl Sqlite {
         let begin = if requests.iter().any(is_write) { "BEGIN IMMEDIATE" } else { "BEGIN" };
         self.connection.execute_batch(begin)?;
         let answers = self.in_transaction(requests);
-        if answers.is_err() && !self.connection.is_autocommit() {
-            self.connection.execute_batch("ROLLBACK")?;
+        if answers.is_err() {
+            if !self.connection.is_autocommit() {
+                self.connection.execute_batch("ROLLBACK")?;
+            }
+            self.archive.look(&self.connection)?;
         }
         answers
     }
@@ -100,6 +119,7 @@ impl Sqlite {
                 Err(error) if self.connection.is_autocommit() => return Err(error),
                 Err(error) => {
                     self.connection.execute_batch("ROLLBACK TO request")?;
+                    self.archive.look(&self.connection)?;
                     Err(self.place.error(&error))
                 }
             };
@@ -138,6 +158,21 @@ impl Sqlite {
                 let mut statement = self.connection.prepare_cached(&self.sql.name_taken)?;
                 statement.query_row(params![name, jid.as_str()], |row| row.get(0)).map(Answer::Taken)
             }
+            Request::Archive(lines, keep) => {
+                self.archive.add(&self.connection, lines, *keep)?;
+                Ok(Answer::Done)
+            }
+            Request::ArchivePage(owner, room, wanted) => {
+                self.archive.page(&self.connection, owner, room, wanted).map(Answer::Page)
+            }
+            Request::ArchiveEnds(owner, room) => {
+                self.archive.ends(&self.connection, owner, room).map(Answer::Ends)
+            }
+            Request::ArchivedRooms(owner) => self.archive.rooms(&self.connection, owner).map(Answer::Rooms),
+            Request::PruneArchives(keep, oldest) => {
+                self.archive.prune(&self.connection, *keep, *oldest).map(Answer::More)
+            }
+            Request::NewestArchived => self.archive.newest(&self.connection).map(Answer::Id),
         }
     }
 
@@ -195,6 +230,7 @@ impl Sqlite {
     }
 
     fn remove_user(&self, user: i64) -> rusqlite::Result<Answer> {
+        self.archive.disown(&self.connection, user)?;
         for statement in &self.sql.remove_user {
             self.run(statement, [user])?;
         }
@@ -419,6 +455,10 @@ fn is_write(request: &Request) -> bool {
             | Request::ListUsers(_)
             | Request::CountUsers
             | Request::LegacyNameTaken(..)
+            | Request::ArchivePage(..)
+            | Request::ArchiveEnds(..)
+            | Request::ArchivedRooms(_)
+            | Request::NewestArchived
     )
 }
 
@@ -485,6 +525,7 @@ fn integer(row: &Row<'_>, column: usize) -> rusqlite::Result<Option<i64>> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::storage::{Line, Wanted};
     use std::fs;
     use std::os::unix::fs::PermissionsExt;
     use std::path::PathBuf;
@@ -672,6 +713,177 @@ mod tests {
             assert_eq!(version, 3);
             assert_eq!(fs::metadata(fresh.database()).unwrap().permissions().mode() & 0o777, 0o600);
         }
+    }
+
+    fn line_of(owner: &str, room: &str, id: i64) -> Line {
+        Line {
+            owner: BareJid::new(owner).unwrap(),
+            room: room.to_owned(),
+            id,
+            stamp: id.unsigned_abs() * 10,
+            nick: if id % 2 == 0 { "nurse" } else { "tybalt" }.to_owned(),
+            message: format!("<message xmlns='jabber:client'><body>{id}</body></message>"),
+        }
+    }
+
+    fn lines_of(owner: &str, room: &str, ids: std::ops::RangeInclusive<i64>) -> Vec<Line> {
+        ids.map(|id| line_of(owner, room, id)).collect()
+    }
+
+    const ROMEO: &str = "romeo@example.org";
+
+    /// The ids in an archive.
+    fn archive(database: &mut Sqlite, owner: &str, room: &str) -> Vec<i64> {
+        let wanted = Wanted { max: u32::MAX, ..Wanted::default() };
+        let request = Request::ArchivePage(BareJid::new(owner).unwrap(), room.to_owned(), wanted);
+        match database.one(request) {
+            Ok(Answer::Page(Some(page))) => page.lines.iter().map(|line| line.id).collect(),
+            other => panic!("{other:?}"),
+        }
+    }
+
+    fn rows(directory: &Directory, table: &str) -> i64 {
+        let count = format!("SELECT count(*) FROM {table}");
+        directory.raw().query_row(&count, [], |row| row.get(0)).unwrap()
+    }
+
+    #[test]
+    fn archives_are_beside_the_tables_of_spectrum_2_and_only_if_they_are_needed() {
+        for (fixture, prefix) in [("sqlite.sqlite", ""), ("sqlite-icq.sqlite", "icq_")] {
+            let directory = Directory::with(fixture);
+            let before = directory.schema();
+            let mut database = directory.open(prefix);
+            assert!(archive(&mut database, ROMEO, "#verona").is_empty());
+            assert_eq!(database.one(Request::PruneArchives(0, i64::MAX)), Ok(Answer::More(false)));
+            assert_eq!(database.one(Request::NewestArchived), Ok(Answer::Id(0)));
+            database.one(Request::RemoveUser(99)).unwrap();
+            drop(database);
+            assert_eq!(directory.schema(), before);
+
+            let mut database = directory.open(prefix);
+            database.one(Request::Archive(lines_of(ROMEO, "#verona", 1..=3), 10)).unwrap();
+            drop(database);
+            let mut database = directory.open(prefix);
+            assert_eq!(archive(&mut database, ROMEO, "#verona"), [1, 2, 3]);
+            assert_eq!(database.one(Request::NewestArchived), Ok(Answer::Id(3)));
+            drop(database);
+            let after = directory.schema();
+            assert!(before.iter().all(|sql| after.contains(sql)), "nothing of Spectrum 2's is changed");
+            let ours: Vec<_> = after.iter().filter(|sql| !before.contains(sql)).collect();
+            assert!(ours.len() == 4 && ours.iter().all(|sql| sql.contains(&format!("{prefix}archive"))));
+            assert_eq!(fs::read(directory.database()).unwrap()[18..20], [1, 1], "one plain file");
+        }
+    }
+
+    #[test]
+    fn an_archive_keeps_the_last_messages_of_each_room() {
+        let directory = Directory::with("sqlite.sqlite");
+        let mut database = directory.open("");
+        let mut both = lines_of(ROMEO, "#verona", 1..=8);
+        both.extend(lines_of(ROMEO, "#mantua", 9..=10));
+        database.one(Request::Archive(both, 5)).unwrap();
+        database.one(Request::Archive(vec![line_of("juliet@example.org", "#verona", 11)], 5)).unwrap();
+        assert_eq!(archive(&mut database, ROMEO, "#verona"), [4, 5, 6, 7, 8]);
+        assert_eq!(archive(&mut database, ROMEO, "#mantua"), [9, 10]);
+        assert_eq!(archive(&mut database, "juliet@example.org", "#verona"), [11]);
+        let rooms = Request::ArchivedRooms(BareJid::new(ROMEO).unwrap());
+        let known = vec![("#mantua".to_owned(), 2), ("#verona".to_owned(), 5)];
+        assert_eq!(database.one(rooms.clone()), Ok(Answer::Rooms(known)));
+        // A smaller limit, then age.
+        assert_eq!(database.one(Request::PruneArchives(3, 0)), Ok(Answer::More(false)));
+        assert_eq!(archive(&mut database, ROMEO, "#verona"), [6, 7, 8]);
+        assert_eq!(database.one(Request::PruneArchives(3, 9)), Ok(Answer::More(false)));
+        assert_eq!(database.one(rooms), Ok(Answer::Rooms(vec![("#mantua".to_owned(), 2)])));
+        assert_eq!(rows(&directory, "archive_rooms"), 2, "a room without messages is forgotten");
+        assert_eq!(database.one(Request::PruneArchives(0, 0)), Ok(Answer::More(false)));
+        assert_eq!((rows(&directory, "archive_rooms"), rows(&directory, "archive")), (0, 0));
+    }
+
+    #[test]
+    fn much_is_deleted_in_steps() {
+        let directory = Directory::with("sqlite.sqlite");
+        let mut database = directory.open("");
+        database.one(Request::Archive(lines_of(ROMEO, "#verona", 1..=12_000), 20_000)).unwrap();
+        let mut steps = 0;
+        while database.one(Request::PruneArchives(1_500, 0)) == Ok(Answer::More(true)) {
+            steps += 1;
+        }
+        assert_eq!((steps, rows(&directory, "archive")), (2, 1_500));
+        database.one(Request::Archive(lines_of(ROMEO, "#verona", 12_001..=24_000), 20_000)).unwrap();
+        // The user is gone at once; some of the messages follow.
+        database.one(Request::RemoveUser(1)).unwrap();
+        assert_eq!(
+            database.one(Request::ArchivedRooms(BareJid::new(ROMEO).unwrap())),
+            Ok(Answer::Rooms(vec![]))
+        );
+        assert_eq!(rows(&directory, "archive"), 8_500);
+        while database.one(Request::PruneArchives(20_000, 0)) == Ok(Answer::More(true)) {}
+        assert_eq!((rows(&directory, "archive_rooms"), rows(&directory, "archive")), (0, 0));
+    }
+
+    #[test]
+    fn nobody_inherits_an_archive() {
+        let directory = Directory::with("sqlite.sqlite");
+        let mut database = directory.open("");
+        database.one(Request::Archive(lines_of(ROMEO, "#verona", 1..=3), 10)).unwrap();
+        drop(database);
+        // Spectrum 2 deletes the user, and gives the number of the row to another one.
+        directory.raw().execute("UPDATE users SET jid = 'paris@example.org' WHERE id = 1", []).unwrap();
+        let mut database = directory.open("");
+        assert!(archive(&mut database, "paris@example.org", "#verona").is_empty());
+        database.one(Request::PruneArchives(10, 0)).unwrap();
+        assert_eq!(rows(&directory, "archive"), 0);
+        database.one(Request::Archive(lines_of(ROMEO, "#verona", 4..=5), 10)).unwrap();
+        assert_eq!(rows(&directory, "archive"), 0, "of somebody who is not registered nothing is kept");
+    }
+
+    #[test]
+    fn a_user_has_a_bounded_number_of_archives() {
+        let mut database = Sqlite::in_memory().unwrap();
+        database.save("romeo@example.org", "romeo");
+        let lines = (1..=1_002).map(|n| line_of(ROMEO, &format!("#{n}"), n));
+        database.one(Request::Archive(lines.collect(), 10)).unwrap();
+        database.one(Request::Archive(vec![line_of(ROMEO, "#3", 2_000)], 10)).unwrap();
+        database.one(Request::Archive(vec![line_of(ROMEO, "#new", 2_001)], 10)).unwrap();
+        let Ok(Answer::Rooms(rooms)) = database.one(Request::ArchivedRooms(BareJid::new(ROMEO).unwrap()))
+        else {
+            panic!("no rooms");
+        };
+        let has = |name: &str| rooms.iter().any(|(room, _)| room == name);
+        assert_eq!(rooms.len(), 1_000);
+        assert!(has("#3") && has("#new") && has("#5") && !has("#1") && !has("#2") && !has("#4"));
+    }
+
+    #[test]
+    fn tables_that_could_not_be_made_are_made_later() {
+        let directory = Directory::with("sqlite.sqlite");
+        let mut database = directory.open("");
+        let full = "PRAGMA max_page_count = 1";
+        database.connection.query_row(full, [], |_| Ok(())).unwrap();
+        let lines = lines_of(ROMEO, "#verona", 1..=2_000);
+        assert!(database.one(Request::Archive(lines.clone(), 5_000)).is_err());
+        database.connection.query_row("PRAGMA max_page_count = 100000", [], |_| Ok(())).unwrap();
+        database.one(Request::Archive(lines, 5_000)).unwrap();
+        assert_eq!(archive(&mut database, ROMEO, "#verona").len(), 2_000);
+    }
+
+    #[test]
+    fn a_page_is_found_by_the_index() {
+        let directory = Directory::with("sqlite.sqlite");
+        let mut database = directory.open("");
+        database.one(Request::Archive(lines_of(ROMEO, "#verona", 1..=3), 10)).unwrap();
+        let plan = |sql: &str| -> String {
+            let raw = directory.raw();
+            let mut statement = raw.prepare(&format!("EXPLAIN QUERY PLAN {sql}")).unwrap();
+            let rows = statement.query_map([], |row| row.get::<_, String>(3)).unwrap();
+            rows.map(Result::unwrap).collect::<Vec<_>>().join("; ")
+        };
+        let which = "FROM archive WHERE room_id = 1 AND id > 5 AND id < 9 AND stamp BETWEEN 3 AND 8";
+        let count = plan(&format!("SELECT count(*) {which} AND NULL IS NULL"));
+        assert!(count.contains("COVERING INDEX archive_room (room_id=? AND id>? AND id<?)"), "{count}");
+        let page = plan(&format!("SELECT id, stamp, message {which} ORDER BY id DESC LIMIT 9"));
+        assert!(page.contains("INDEX archive_room (room_id=? AND id>? AND id<?)"), "{page}");
+        assert!(!page.contains("TEMP B-TREE"), "{page}");
     }
 
     #[test]

@@ -46,8 +46,8 @@ pub mod xep_0199;
 pub mod xep_0203;
 pub mod xep_0224;
 pub mod xep_0280;
-pub mod xep_0352;
 pub mod xep_0313;
+pub mod xep_0352;
 pub mod xep_0356;
 
 pub use atom::Atom;

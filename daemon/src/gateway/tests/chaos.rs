@@ -12,7 +12,7 @@ use proptest::collection::vec;
 use proptest::prelude::*;
 use proptest::sample::select;
 use proptest::test_runner::RngSeed;
-use spectrum2_backend_protocol::{Problem, Stats};
+use spectrum2_backend_protocol::{Problem, Room, Stats};
 
 use super::*;
 use crate::gateway::admin::Request as Wish;
@@ -33,7 +33,7 @@ const OPTIONS: &str = "max_users=10\nmax_contacts=3\nusers_per_backend=2\nenable
                        admin_jid=escalus@verona.example\n";
 
 /// To whom, and what is asked.
-const REQUESTS: [(bool, &str, &str); 20] = [
+const REQUESTS: [(bool, &str, &str); 23] = [
     (false, "get", "<query xmlns='http://jabber.org/protocol/disco#info'/>"),
     (true, "get", "<query xmlns='http://jabber.org/protocol/disco#info'/>"),
     (
@@ -79,6 +79,13 @@ const REQUESTS: [(bool, &str, &str); 20] = [
          <item jid='peter@irc.example.org' subscription='remove'/></query>",
     ),
     (false, "get", ""),
+    (true, "set", "<query xmlns='urn:xmpp:mam:2'/>"),
+    (
+        true,
+        "set",
+        "<query xmlns='urn:xmpp:mam:2'><set xmlns='http://jabber.org/protocol/rsm'><before/></set></query>",
+    ),
+    (true, "get", "<metadata xmlns='urn:xmpp:mam:2'/>"),
 ];
 
 /// Presence for the gateway: type and content.
@@ -97,6 +104,14 @@ const PRESENCES: [(&str, &str); 10] = [
 
 /// Presence for a contact.
 const SUBSCRIPTIONS: [&str; 5] = ["subscribe", "subscribed", "unsubscribe", "unsubscribed", "probe"];
+
+/// Comings and goings in a room.
+const IN_ROOMS: [&str; 4] = [
+    "<presence {a}><x xmlns='http://jabber.org/protocol/muc'/></presence>",
+    "<presence {a}><x xmlns='http://jabber.org/protocol/muc'/></presence>",
+    "<presence {a}><x xmlns='http://jabber.org/protocol/muc'><history seconds='60'/></x></presence>",
+    "<presence type='unavailable' {a}/>",
+];
 
 /// Types and contents of messages that ask for no answer, and of stanzas that are no good.
 const ODD_STANZAS: [&str; 8] = [
@@ -133,6 +148,9 @@ enum Saying {
     Connected,
     Stats,
     Problem,
+    RoomJoined,
+    RoomMessage,
+    OldRoomMessage,
 }
 
 /// Something happens. Numbers choose among what there is.
@@ -161,6 +179,12 @@ enum Step {
         kind: &'static str,
     },
     Odd {
+        user: usize,
+        resource: usize,
+        contact: usize,
+        stanza: usize,
+    },
+    Room {
         user: usize,
         resource: usize,
         contact: usize,
@@ -225,6 +249,10 @@ fn step() -> impl Strategy<Value = Step> {
         Saying::Connected,
         Saying::Stats,
         Saying::Problem,
+        Saying::RoomJoined,
+        Saying::RoomMessage,
+        Saying::RoomMessage,
+        Saying::OldRoomMessage,
     ]);
     prop_oneof![
         8 => (user.clone(), resource.clone(), contact.clone(), 0..REQUESTS.len())
@@ -233,8 +261,10 @@ fn step() -> impl Strategy<Value = Step> {
             .prop_map(|(user, resource, presence)| Step::Presence { user, resource, presence }),
         4 => (user.clone(), contact.clone(), 0..SUBSCRIPTIONS.len())
             .prop_map(|(user, contact, kind)| Step::Subscription { user, contact, kind }),
-        10 => (user.clone(), resource.clone(), contact.clone(), select(vec!["chat", "chat", "chat", "normal", "groupchat"]))
+        10 => (user.clone(), resource.clone(), contact.clone(), select(vec!["chat", "chat", "chat", "normal", "groupchat", "groupchat"]))
             .prop_map(|(user, resource, contact, kind)| Step::Message { user, resource, contact, kind }),
+        8 => (user.clone(), resource.clone(), 0..2_usize, 0..IN_ROOMS.len())
+            .prop_map(|(user, resource, contact, stanza)| Step::Room { user, resource, contact, stanza }),
         3 => (user.clone(), resource, contact, 0..ODD_STANZAS.len())
             .prop_map(|(user, resource, contact, stanza)| Step::Odd { user, resource, contact, stanza }),
         1 => Just(Step::Crowd),
@@ -266,6 +296,8 @@ struct Process {
     messages: VecDeque<(String, String, u64)>,
     /// vCards that it was asked for.
     cards: VecDeque<VCard>,
+    /// Rooms that it was asked to join.
+    rooms: Vec<Room>,
 }
 
 /// An iq that was sent to us.
@@ -401,6 +433,7 @@ impl Storm {
                     users: BTreeMap::new(),
                     messages: VecDeque::new(),
                     cards: VecDeque::new(),
+                    rooms: Vec::new(),
                 };
                 assert!(self.processes.insert(link, process).is_none(), "numbers are never used again");
                 return self.launch(link);
@@ -514,6 +547,17 @@ impl Storm {
             }
             Frame::StatusChanged(status) => assert!(process.users.contains_key(&status.user_name)),
             Frame::VCard(card) => process.cards.push_back(card),
+            Frame::JoinRoom(room) => {
+                assert_eq!(process.users.get(&room.user_name), Some(&true), "he is logged in");
+                // Half of the rooms let everybody in at once.
+                if self.last_id.is_multiple_of(2) {
+                    self.unread.push_back((link, Frame::RoomJoined(room.clone())));
+                }
+                process.rooms.push(room);
+            }
+            Frame::LeaveRoom(room) => {
+                process.rooms.retain(|joined| joined.user_name != room.user_name || joined.room != room.room);
+            }
             Frame::ConvMessage(message) => {
                 assert_eq!(process.users.get(&message.user_name), Some(&true), "he is logged in");
                 let sent = self.sent.get_mut(&message.message).expect("nobody says what nobody said");
@@ -565,6 +609,11 @@ impl Storm {
                 let (user, resource, contact) = (USERS[user], RESOURCES[resource], CONTACTS[contact]);
                 let addresses = format!("from='{user}{resource}' to='{contact}@{GATEWAY}'");
                 self.says(&ODD_STANZAS[stanza].replace("{a}", &addresses));
+            }
+            Step::Room { user, resource, contact, stanza } => {
+                let (user, resource, contact) = (USERS[user], RESOURCES[resource], CONTACTS[contact]);
+                let addresses = format!("from='{user}{resource}' to='{contact}@{GATEWAY}/Romeo'");
+                self.says(&IN_ROOMS[stanza].replace("{a}", &addresses));
             }
             Step::Crowd => {
                 for _ in 0..400 {
@@ -781,8 +830,31 @@ impl Storm {
             }
             Saying::Connected => Frame::Connected(Connected { user: user.to_owned() }),
             Saying::Stats => Frame::Stats(Stats { id: "42".to_owned(), ..Default::default() }),
+            Saying::RoomJoined => Frame::RoomJoined(self.room(link, user, name)),
+            Saying::RoomMessage | Saying::OldRoomMessage => {
+                let Room { user_name, room, .. } = self.room(link, user, name);
+                Frame::ConvMessage(ConversationMessage {
+                    user_name,
+                    buddy_name: room,
+                    nickname: Some("tybalt".to_owned()),
+                    timestamp: matches!(saying, Saying::OldRoomMessage).then(|| "19700101T000100".to_owned()),
+                    ..message
+                })
+            }
             Saying::Problem => Frame::Problem(Problem { text: "odd".to_owned(), fatal: None }),
         }
+    }
+
+    /// A room that a backend was asked to join, if there is one.
+    fn room(&self, link: Link, user: &str, name: &str) -> Room {
+        let rooms = self.processes.get(&link).map(|process| &process.rooms[..]).unwrap_or_default();
+        let nth = usize::try_from(self.last_id).unwrap_or(0) % rooms.len().max(1);
+        rooms.get(nth).cloned().unwrap_or_else(|| Room {
+            user_name: user.to_owned(),
+            nickname: "Romeo".to_owned(),
+            room: name.to_owned(),
+            password: None,
+        })
     }
 
     /// The oldest request of ours is answered.
@@ -844,6 +916,11 @@ impl Storm {
             assert!(told, "nobody knows what became of {id} of {}", sent.from);
         }
         assert!(self.wishes.values().all(|answers| *answers == 1), "wishes are answered");
+        for user in USERS.map(|user| user.parse::<BareJid>().expect("a bare JID")) {
+            let is_there = self.stage.database.contains_key(&user);
+            let archives = self.stage.in_archives(Request::ArchivedRooms(user));
+            assert!(is_there || archives == Answer::Rooms(vec![]), "what was archived goes with its owner");
+        }
         if !self.storage_failed {
             let registered = u64::try_from(self.stage.database.len()).expect("few users");
             assert_eq!(self.stage.gateway.status().registered, registered);
