@@ -33,6 +33,7 @@ PACKAGES = """
     libpurple0 ngircd
     prosody prosody-modules lua-sec
     ejabberd
+    dnsmasq-base finch profanity tmux
     python3-pytest python3-pytest-asyncio python3-pytest-timeout
     python3-slixmpp python3-slixmpp-lib
 """.split()
@@ -40,6 +41,8 @@ PACKAGES = """
 CACHE = Path(os.environ.get("SPECTRUM2_TEST_CACHE", "/var/cache/spectrum2-tests"))
 TESTS = Path(__file__).resolve().parent
 BOOT_SECONDS = 120
+FORGET_SECONDS = 3 * 24 * 3600
+"""A base system that nobody has used for so long is removed."""
 
 
 class Missing(Exception):
@@ -51,10 +54,13 @@ def base_system() -> Path:
     key = hashlib.sha256(" ".join(sorted(PACKAGES)).encode()).hexdigest()[:16]
     base = CACHE / f"base-{key}"
     if base.is_dir():
+        os.utime(base)
         return base
     print("Building the base system of the test container, about a minute, once.", file=sys.stderr, flush=True)
+    # Another branch may have another list.
     for former in CACHE.glob("base-*"):
-        shutil.rmtree(former)
+        if time.time() - former.stat().st_mtime > FORGET_SECONDS:
+            shutil.rmtree(former)
     unfinished = CACHE / "unfinished"
     shutil.rmtree(unfinished, ignore_errors=True)
     built = subprocess.run(

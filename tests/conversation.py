@@ -125,9 +125,9 @@ def short(text: str) -> str:
 class XmppUser:
     """Somebody with an XMPP client that is on line."""
 
-    def __init__(self, name: str, domain: str, resource: str):
+    def __init__(self, name: str, domain: str, resource: str, password: str = "montague"):
         self.jid = f"{name}@{domain}"
-        self.password = "montague"
+        self.password = password
         self.inbox = Inbox(f"{self.jid}/{resource}")
         self._client = slixmpp.ClientXMPP(f"{self.jid}/{resource}", self.password, plugin_config={
             "feature_mechanisms": {"unencrypted_plain": True, "use_mech": "PLAIN"},
@@ -143,12 +143,14 @@ class XmppUser:
             self.inbox.put(stanza)
         return stanza
 
-    async def _connect(self, host: str, port: int) -> None:
+    async def _connect(self, host: str, port: int, *, encrypted: bool = False) -> None:
         ready = asyncio.get_running_loop().create_future()
         self._client.add_event_handler("session_start", lambda _: ready.done() or ready.set_result(None))
         self._client.add_event_handler("failed_all_auth", lambda _: ready.done() or ready.set_exception(
             AssertionError(f"{self.jid} cannot log in at {host}")))
-        self._client.connect((host, port), disable_starttls=True, force_starttls=False)
+        # A certificate must be good for the domain.
+        self._client.ca_certs = "/etc/ssl/certs/ca-certificates.crt" if encrypted else None
+        self._client.connect((host, port), disable_starttls=not encrypted, force_starttls=encrypted)
         await asyncio.wait_for(ready, PATIENCE)
         await self._client.get_roster()
 

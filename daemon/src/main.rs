@@ -19,6 +19,7 @@ use spectrum2::gateway::{self, Gateway, Time};
 use spectrum2::pidfile::PidFile;
 use spectrum2::privileges::{self, Identity};
 use spectrum2::run::{self, Core, Front, Parts};
+use spectrum2::server::Server;
 use spectrum2::standalone::{self, Launcher};
 use spectrum2::storage::{OpenError, Storage};
 use spectrum2::supervisor::{self, Transport};
@@ -63,7 +64,12 @@ fn start(arguments: &Run) -> ExitCode {
     for warning in &file.warnings {
         warn!("{warning}");
     }
-    match serve(file, arguments, new_gateway) {
+    let served = if file.first.config.service.server_mode {
+        serve(file, arguments, new_server)
+    } else {
+        serve(file, arguments, new_gateway)
+    };
+    match served {
         Ok(()) => Exit::Ok.into(),
         Err(failure) => failure.report(),
     }
@@ -91,6 +97,10 @@ type Make<C> = fn(Arc<Config>, Time, u64, u64) -> Result<C, gateway::Error>;
 
 fn new_gateway(config: Arc<Config>, now: Time, seed: u64, day: u64) -> Result<Gateway, gateway::Error> {
     Ok(Gateway::new(config, now, seed)?.with_clock(day, now))
+}
+
+fn new_server(config: Arc<Config>, now: Time, seed: u64, day: u64) -> Result<Server, gateway::Error> {
+    Ok(Server::new(config, now, seed)?.with_clock(day, now))
 }
 
 /// The life of a process.
@@ -273,15 +283,6 @@ fn load(arguments: &Run) -> Result<TransportFile, Failure> {
     // We change the directory later, and the launcher must find the file as well.
     let path = std::path::absolute(&arguments.config).unwrap_or_else(|_| arguments.config.clone());
     let (config, mut warnings) = load_one(&path, &arguments.overrides)?;
-    if config.service.server_mode {
-        return Err(Failure::new(
-            format!(
-                "{}: service.server_mode: This version is a component of an XMPP server only. Remove the line.",
-                path.display()
-            ),
-            Exit::Config,
-        ));
-    }
     // COMPAT(Spectrum 2): its manager starts one process for each, all with -j.
     let jids = if arguments.overrides.jid.is_none() { config.further_jids() } else { Vec::new() };
     let vhosts = jids.into_iter().map(|jid| {

@@ -159,6 +159,12 @@ fn server_mode(config: &Config, findings: &mut Vec<Finding>) {
             "There is no port to listen on. Set it to the port for clients, which is 5222 normally.",
         ));
     }
+    if !config.vhosts.vhost.is_empty() {
+        findings.push(Finding::warning(
+            "vhosts.vhost",
+            "It has no effect in server mode: each domain needs a port of its own. Give each a file of its own.",
+        ));
+    }
     if service.port == service.tls_port && service.port != 0 {
         findings.push(Finding::error(
             "service.tls_port",

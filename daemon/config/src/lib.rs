@@ -80,10 +80,14 @@ impl Config {
         reading::read(text, path, &Overrides::default(), &NoSecrets).config
     }
 
-    /// JIDs of the transports that the same process serves besides `service.jid`, each once.
+    /// JIDs of the transports that the same process serves besides `service.jid`, each once. None in server mode: each
+    /// domain needs a port of its own there.
     #[must_use]
     pub fn further_jids(&self) -> Vec<&str> {
         let mut jids: Vec<&str> = Vec::new();
+        if self.service.server_mode {
+            return jids;
+        }
         for jid in self.vhosts.vhost.iter().map(String::as_str).filter(|jid| !jid.is_empty()) {
             let is_known = |known: &str| known.eq_ignore_ascii_case(jid);
             if !is_known(&self.service.jid) && !jids.iter().copied().any(is_known) {

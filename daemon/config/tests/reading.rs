@@ -378,6 +378,14 @@ fn a_server_needs_a_port_and_two_that_differ() {
 }
 
 #[test]
+fn a_server_is_for_one_domain() {
+    let text = "[service]\njid=example.org\nserver_mode=1\nport=5222\n[vhosts]\nvhost=example.net\n";
+    let (config, warnings) = parse(text, &Overrides::default()).unwrap();
+    assert!(warnings[0].contains("vhosts.vhost: It has no effect in server mode"), "{warnings:?}");
+    assert!(config.further_jids().is_empty());
+}
+
+#[test]
 fn a_server_stores_nothing_unless_it_is_asked_to() {
     let text = "[service]\njid=example.org\nserver_mode=1\nport=5222\n";
     let (config, _) = parse(text, &Overrides::default()).unwrap();

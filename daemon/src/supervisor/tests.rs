@@ -3,18 +3,22 @@ use super::*;
 use std::os::linux::net::SocketAddrExt;
 use std::os::unix::net::{SocketAddr, UnixDatagram};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use spectrum2_backend_protocol::{ConversationMessage, Frame};
 use spectrum2_config::{Config, NoSecrets, Overrides};
+use spectrum2_xmpp::framer::Piece;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
 
 use crate::backend_link::BackendSource;
+use crate::client;
+use crate::client_links::{self, Sockets};
 use crate::exit::Exit;
 use crate::gateway::admin::{Refusal, Request as AdminRequest, Ticket};
 use crate::gateway::{Action, Counters, Event, Link, Time, Token};
-use crate::run::Front;
-use crate::run::STOP_TIME;
+use crate::run::{Front, STOP_TIME};
 use crate::status::Status;
 use crate::storage::{Request, Storage};
 use crate::testing::{Backend, FakeLauncher, Server, ServerStream, stanza};
@@ -72,6 +76,13 @@ impl Core for Relay {
                 ));
                 "stanza".to_owned()
             }
+            Event::Client(client, client::Event::Piece(Piece::Stanza(stanza))) => {
+                out.push(Action::Client(client, client::Action::Send(stanza)));
+                "client said something".to_owned()
+            }
+            Event::Client(_, client::Event::Piece(Piece::Open(_))) => return,
+            Event::Client(_, client::Event::Opened { cover, .. }) => format!("client opened: {cover:?}"),
+            Event::Client(_, client::Event::Closed(reason)) => format!("client closed: {reason}"),
             Event::BackendUp(LINK) => "backend up".to_owned(),
             Event::Frame(LINK, Frame::ConvMessage(message)) => {
                 controls.frames.set(controls.frames.get() + 1);
@@ -310,6 +321,61 @@ async fn it_is_ready_after_the_handshake_and_not_before() {
         drop(stream);
         let _stream = world.server.accept_component().await;
         world.until(|| world.was_told("READY=1")).await;
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_server_is_ready_when_clients_can_connect() {
+    on_one_thread(async {
+        let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+        let text = format!("[service]\njid=irc.example.org\nserver_mode=1\nport={port}\n");
+        let read = |text: &str| {
+            Config::parse(text, Path::new("irc.cfg"), &Overrides::default(), &NoSecrets).unwrap().0
+        };
+        let config = read(&text);
+        let sockets = Sockets::open(&config.service).unwrap();
+        let controls = Rc::new(Controls::new());
+        let launcher = FakeLauncher::new();
+        let renewed = Arc::new(read(&format!("{text}cert=/nowhere/chat.pem\n")));
+        let transport = Transport::Served(Box::new(Parts {
+            core: Relay(Rc::clone(&controls)),
+            xmpp: Front::Server(client_links::Settings::from_config(&config, sockets).unwrap()),
+            backends: Rc::new(BackendSource::Socket(launcher.path.clone())),
+            storage: storage(),
+            bus: None,
+            read_again: Box::new(move || Ok(Arc::clone(&renewed))),
+        }));
+        let world = World::of(vec![transport], Server::new().await, launcher, controls, None);
+        world.until(|| world.was_told("READY=1")).await;
+        assert!(world.was_told(&format!("STATUS=listening on 127.0.0.1:{port}, 2 users online, 1 backend")));
+
+        let mut client = tokio::net::TcpStream::connect(("127.0.0.1", port)).await.unwrap();
+        client
+            .write_all(
+                b"<s:stream xmlns:s='http://etherx.jabber.org/streams' xmlns='jabber:client'><message/>",
+            )
+            .await
+            .unwrap();
+        let mut heard = [0; 10];
+        client.read_exact(&mut heard).await.unwrap();
+        assert_eq!(&heard, b"<message/>");
+        assert_eq!(world.heard(), ["client opened: Plain", "client said something"]);
+
+        // A certificate that cannot be read is the outcome of the reload, and nobody is thrown out.
+        world.signal(Order::Reload).await;
+        world.until(|| world.controls.heard.borrow().len() == 2).await;
+        let outcome = world.heard().pop().unwrap();
+        assert!(outcome.starts_with("service.cert: /nowhere/chat.pem cannot be read"), "{outcome}");
+        assert!(outcome.ends_with("The former certificate stays in use."), "{outcome}");
+        client.write_all(b"<presence/>").await.unwrap();
+        client.read_exact(&mut heard).await.unwrap();
+
+        world.signal(Order::Stop).await;
+        let mut rest = String::new();
+        client.read_to_string(&mut rest).await.unwrap();
+        assert!(rest.contains("<system-shutdown"), "{rest}");
+        world.end().await.unwrap();
     })
     .await;
 }
