@@ -19,7 +19,10 @@ ssl = { key = "/etc/test-tls/prosody.key", certificate = "/etc/test-tls/prosody.
 VirtualHost "prosody.test"
     -- XEP-0356: this component, and only this one, may read and change the users' rosters.
     privileged_entities = {
-        ["trusted.prosody.test"] = { roster = "both", message = "outgoing", presence = "roster" };
+        ["trusted.prosody.test"] = {
+            roster = "both", message = "outgoing", presence = "roster",
+            iq = { ["http://jabber.org/protocol/pubsub"] = "both" },
+        };
     }
 
 -- Rooms of the network behind prpl-jabber.

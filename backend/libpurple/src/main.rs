@@ -9,6 +9,7 @@
 
 #![deny(unsafe_code)]
 
+mod bookmarks;
 mod cli;
 mod confirm;
 mod contact;

@@ -382,8 +382,12 @@ impl Server {
         let now = Instant::now();
         match event {
             Event::SignedOn(account) => {
+                let rooms = self.hears_of_rooms;
                 if let Some(session) = self.session(account) {
                     session.signed_on(out);
+                    if rooms {
+                        session.seek_bookmarks(now);
+                    }
                 }
             }
             Event::ConnectionError(account, reason, text) => self.session_ended(account, reason, &text, out),
@@ -440,6 +444,10 @@ impl Server {
             }
             Event::Invited(account, room, who, text, password) => {
                 self.of(account, |session| session.invited(room, &who, &text, password, out));
+            }
+            Event::ChatsChanged(account) => self.of(account, |session| session.chats_changed(now)),
+            Event::Bookmarks(account, found) => {
+                self.of(account, |session| session.bookmarks_found(found, now));
             }
             Event::Denied(account, names, denial) => {
                 self.of(account, |session| session.network_denied(&names, &denial, out));

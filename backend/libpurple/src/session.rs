@@ -10,6 +10,7 @@ use spectrum2_backend_protocol::{
     Buddy, Connected, ConnectionError, ConversationMessage, Disconnected, Frame, Login, Status,
 };
 
+use crate::bookmarks::Bookmarks;
 use crate::confirm::Confirmations;
 use crate::contact::Contacts;
 use crate::log;
@@ -40,6 +41,7 @@ pub struct Session {
     pub(crate) store: Store,
     pub(crate) rooms: Rooms,
     pub(crate) confirmations: Confirmations,
+    pub(crate) bookmarks: Bookmarks,
     /// What the file, the user and this program set; it is set again at each login and so not kept.
     applied: BTreeMap<String, SettingValue>,
     identity: Identity,
@@ -113,6 +115,7 @@ impl Session {
             profiles: Profiles::default(),
             rooms: Rooms::new(id),
             confirmations: Confirmations::default(),
+            bookmarks: Bookmarks::default(),
             applied: BTreeMap::new(),
             identity: Identity { legacy_name: login.legacy_name.clone(), password: login.password.clone() },
             account,
@@ -274,13 +277,14 @@ impl Session {
         self.send_lines(now, out);
         self.check_rooms(now, out);
         self.check_confirmations(now, out);
+        self.tell_bookmarks(now, out);
     }
 
     /// When something will be due.
     pub fn next_deadline(&self) -> Option<Instant> {
         let (contacts, lines) = (self.contacts.deadline(), self.outgoing.deadline());
         let (rooms, answers) = (self.rooms.deadline(), self.confirmations.deadline());
-        [contacts, lines, rooms, answers].into_iter().flatten().min()
+        [contacts, lines, rooms, answers, self.bookmarks.deadline()].into_iter().flatten().min()
     }
 
     /// A frame about a contact, with nothing but the name.

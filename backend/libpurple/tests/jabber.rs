@@ -20,7 +20,7 @@ const PICTURE: &[u8] = include_bytes!("fixtures/picture.png");
 const PICTURE_HASH: &str = "7037be900a5a24c0ba8217edb2451a26611d05b0";
 
 struct Stage {
-    _server: Prosody,
+    server: Prosody,
     zygote: Zygote,
     scratch: Scratch,
 }
@@ -31,7 +31,7 @@ fn stage(service: &str, security: &str, tls: bool) -> Option<Stage> {
     let config = scratch.file("xmpp.cfg", &server.config(&scratch.0.join("state"), service, security));
     let zygote = Zygote::start(&config);
     assert_eq!(zygote.says(), "ready");
-    Some(Stage { _server: server, zygote, scratch })
+    Some(Stage { server, zygote, scratch })
 }
 
 fn plain() -> Option<Stage> {
@@ -396,6 +396,19 @@ fn somebody_is_invited_to_a_room() {
         _ => None,
     });
     assert_eq!((invited.room.as_str(), invited.contact.as_str()), (ROOM, "verona@rooms.example.net/Romeo"));
+}
+
+#[test]
+fn bookmarks_of_the_network_are_told() {
+    let Some(stage) = plain() else { return };
+    // The server keeps what an earlier client wrote.
+    stage.server.has_bookmark("romeo", "verona@rooms.example.net", "Streets & squares");
+    let mut romeo = log_in(&stage, ROMEO, ROMEO_THERE);
+    let told = romeo.expect("ROOM_BOOKMARKS", |frame| match frame {
+        Frame::RoomBookmarks(list) => Some((list.rooms.clone(), list.names.clone())),
+        _ => None,
+    });
+    assert_eq!(told, (vec!["verona@rooms.example.net".to_owned()], vec!["Streets & squares".to_owned()]));
 }
 
 #[test]

@@ -193,6 +193,8 @@ frames! {
         RoomCommand(RoomCommand) = 214 "ROOM_COMMAND",
         /// The user wants the list of rooms. Answered by ROOM_LIST for him.
         ListRooms(RoomListRequest) = 215 "LIST_ROOMS",
+        /// The rooms on the user's own list on the network, all of them.
+        RoomBookmarks(RoomList) = 216 "ROOM_BOOKMARKS",
     }
     signals {
         /// Are you there? The daemon's first words, then every 20 seconds.

@@ -50,6 +50,10 @@ pub enum Query {
     RosterSet(String),
     /// A roster item was set for the gateway itself, as the user registered.
     Introduction,
+    /// A user's bookmarks, where the server lets us read them (XEP-0356 §6).
+    Bookmarks,
+    /// A bookmark was set for this JID.
+    BookmarkSet(String),
     /// A user's own vCard, for his avatar of this hash.
     OwnVCard(String),
 }
@@ -143,6 +147,8 @@ pub struct Context {
     pub(super) commands: Commands,
     /// Ad-hoc commands of which a part was done in this event.
     pub(super) jobs: VecDeque<(Job, Outcome)>,
+    /// The rooms that a backend listed for everybody.
+    pub(super) rooms: Vec<super::room::Listed>,
     /// By domain of the users.
     pub(super) privileges: HashMap<String, Privileges>,
     /// By `node#ver`: whether the client takes roster item exchanges (XEP-0144).
@@ -199,6 +205,7 @@ impl Context {
             verdicts: Vec::new(),
             commands: Commands::default(),
             jobs: VecDeque::new(),
+            rooms: Vec::new(),
             privileges: HashMap::new(),
             clients: HashMap::new(),
             archive: Outgoing::default(),

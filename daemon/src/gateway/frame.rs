@@ -122,6 +122,13 @@ impl Gateway {
             Frame::Pong => self.pong(link),
             Frame::BackendConfig(config) => self.backend_config(link, &config.config),
             Frame::Stats(stats) => self.stats(link, &stats),
+            // COMPAT(Spectrum 2): a list for nobody is for everybody.
+            Frame::RoomList(list) if list.user.is_none() => {
+                let most = usize::try_from(self.cx.config.service.max_room_list_size).unwrap_or(usize::MAX);
+                let mut rooms = super::room::listed(&self.cx, &list.rooms, &list.names);
+                rooms.truncate(most);
+                self.cx.rooms = rooms;
+            }
             Frame::Problem(problem) => self.problem(&problem.text, problem.fatal == Some(true)),
             frame => self.user_frame(link, frame),
         }
@@ -218,6 +225,7 @@ impl Gateway {
             Frame::RoomLeft(end) => user.room_left(cx, &end),
             Frame::RoomInvite(invitation) => user.network_invitation(cx, &invitation),
             Frame::RoomList(list) => user.room_list(cx, &list),
+            Frame::RoomBookmarks(list) => user.room_bookmarks(cx, &list),
             Frame::Result(result) => user.message_result(cx, &result),
             other => debug!(frame = other.name(), "a frame without meaning here is ignored"),
         }
@@ -244,7 +252,7 @@ fn user_of(frame: &Frame) -> Option<&str> {
         Frame::RoomRefused(f) | Frame::RoomLeft(f) => &f.user_name,
         Frame::RoomInvite(f) => &f.user_name,
         Frame::VCard(f) => &f.user_name,
-        Frame::RoomList(f) => f.user.as_deref()?,
+        Frame::RoomList(f) | Frame::RoomBookmarks(f) => f.user.as_deref()?,
         Frame::Result(f) => &f.user_name,
         _ => return None,
     })

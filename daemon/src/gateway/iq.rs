@@ -2,6 +2,7 @@
 
 use spectrum2_xmpp::stanza::{Condition, ErrorType, StanzaError, iq_result};
 use spectrum2_xmpp::xep_0030::Info;
+use spectrum2_xmpp::xep_0356::Privileges;
 use spectrum2_xmpp::{Element, ns, xep_0092, xep_0100, xep_0106};
 
 use super::adhoc;
@@ -128,9 +129,14 @@ impl User {
         };
         if get {
             let stored = self.settings.iter().find(|(var, _)| var == "storage");
-            let storage = stored
+            let mut storage = stored
                 .and_then(|(_, xml)| Element::parse(xml).ok())
                 .unwrap_or_else(|| Element::new("storage", ns::BOOKMARKS));
+            for bookmark in self.bookmarks() {
+                if !storage.elements().any(|kept| kept.attr("jid") == Some(&bookmark.jid)) {
+                    storage.push(bookmark.stored());
+                }
+            }
             cx.send(iq_result(iq).child(Element::new("query", ns::PRIVATE).child(storage)));
         } else {
             self.set_setting(cx, "storage", 0, asked.to_xml());
@@ -159,6 +165,14 @@ impl User {
             Query::RosterToClear => self.clear_roster(cx, payload.filter(|p| p.is("query", ns::ROSTER))),
             Query::RosterSet(node) => self.roster_was_set(cx, &node, failure(answer)),
             Query::Introduction => self.introduced(cx, failure(answer)),
+            Query::Bookmarks => {
+                let inner = payload.and_then(Privileges::iq_answer);
+                self.bookmarks_known(cx, inner.and_then(|iq| iq.find("pubsub", ns::PUBSUB)));
+            }
+            Query::BookmarkSet(jid) => {
+                let inner = payload.and_then(Privileges::iq_answer);
+                self.bookmark_was_set(cx, &jid, inner.is_some_and(|iq| iq.attr("type") == Some("result")));
+            }
             Query::OwnVCard(hash) => self.own_vcard(cx, payload.filter(|p| p.is("vCard", ns::VCARD)), hash),
         }
     }

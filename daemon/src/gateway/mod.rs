@@ -8,6 +8,7 @@ mod account;
 mod adhoc;
 pub mod admin;
 mod archive;
+mod bookmarks;
 mod contact;
 mod context;
 mod disco;
@@ -351,7 +352,12 @@ impl Gateway {
         if known.edition != Edition::Two || privileges.edition == Edition::Two {
             *known = privileges;
         }
-        if known.roster_both() {
+        if known.iq_pubsub {
+            for (_, user) in self.users.iter_mut().filter(|(jid, _)| jid.domain() == from.domain()) {
+                user.tell_bookmarks(&mut self.cx);
+            }
+        }
+        if self.cx.privileges.get(from.domain().as_str()).is_some_and(Privileges::roster_both) {
             for (_, user) in self.users.iter_mut().filter(|(jid, _)| jid.domain() == from.domain()) {
                 user.roster_granted(&mut self.cx);
             }

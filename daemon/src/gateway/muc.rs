@@ -346,7 +346,7 @@ impl User {
             return;
         }
         if self.rooms.at(node).is_none() {
-            let name = self.rooms.legacy_name(node);
+            let name = self.rooms.legacy_name(cx, node);
             if let Some(other) = self.rooms.node_of(&name) {
                 // One name may have two JIDs, with `%` and with `\40`.
                 let text = format!("You are in this room already, as {}", cx.contact_bare(other));
@@ -562,6 +562,7 @@ impl User {
             }
         }
         self.rooms.list = Vec::new();
+        self.rooms.bookmarks = Vec::new();
         self.rooms.listed = None;
         self.resources.retain(|_, resource| !resource.guest);
     }
@@ -663,7 +664,7 @@ impl User {
     }
 
     fn say_in_room(&mut self, cx: &mut Context, node: &str, stanza: &Element) {
-        let name = self.rooms.legacy_name(node);
+        let name = self.rooms.legacy_name(cx, node);
         let subject = stanza.find_same("subject");
         if let (Some(subject), None, None) = (subject, stanza.find_same("body"), stanza.find_same("thread")) {
             // XEP-0045 §8.1.
@@ -807,7 +808,7 @@ impl User {
         };
         let frame = Invitation {
             user_name: self.jid.to_string(),
-            room: self.rooms.legacy_name(node),
+            room: self.rooms.legacy_name(cx, node),
             contact,
             text,
             password: None,

@@ -449,6 +449,8 @@ pub struct Rooms {
     nodes: HashMap<String, String>,
     /// The network's rooms: local part, name, name to show.
     pub list: Vec<Listed>,
+    /// The rooms on the user's own list on the network: name, JID, name to show.
+    pub bookmarks: Vec<(String, String, String)>,
     /// When the list came, or was asked for.
     pub listed: Option<Time>,
     /// Who waits for the list.
@@ -520,19 +522,24 @@ impl Rooms {
     }
 
     /// The name that a local part stands for, in the network's own spelling if it listed the room.
-    pub fn legacy_name(&self, node: &str) -> String {
+    pub fn legacy_name(&self, cx: &Context, node: &str) -> String {
         if let Some(room) = self.at(node) {
             return room.name.clone();
         }
+        let jid = cx.contact_bare(node);
+        if let Some((name, ..)) = self.bookmarks.iter().find(|(_, bookmark, _)| *bookmark == jid) {
+            return name.clone();
+        }
         let is_it =
             |listed: &&Listed| listed.jid.strip_prefix(node).is_some_and(|rest| rest.starts_with('@'));
-        match self.list.iter().find(is_it) {
+        match self.list.iter().chain(&cx.rooms).find(is_it) {
             Some(listed) => listed.name.clone(),
             // A bookmark of the time when all names were written small.
             None => {
                 let name = room_name::name(node);
                 let folded = fold(&name);
-                let mut alike = self.list.iter().filter(|listed| fold(&listed.name) == folded);
+                let mut alike =
+                    self.list.iter().chain(&cx.rooms).filter(|listed| fold(&listed.name) == folded);
                 match (alike.next(), alike.next()) {
                     (Some(only), None) => only.name.clone(),
                     _ => name,
@@ -548,17 +555,23 @@ impl Rooms {
 
     /// Takes over the network's list.
     pub fn set_list(&mut self, cx: &Context, names: &[String], titles: &[String]) {
-        let titles = titles.iter().map(String::as_str).chain(std::iter::repeat(""));
-        let mut seen = BTreeSet::new();
-        let listed = names.iter().zip(titles).filter_map(|(name, title)| {
-            let jid = cx.contact_bare(&cx.room_node(name)?);
-            let title = if title.is_empty() { name } else { title };
-            seen.insert(jid.clone()).then(|| Listed { jid, name: name.clone(), title: title.to_owned() })
-        });
-        self.list = listed.take(LISTED).collect();
-        self.list.sort_by(|one, other| one.jid.cmp(&other.jid));
+        self.list = listed(cx, names, titles);
         self.listed = Some(cx.now);
     }
+}
+
+/// What a backend lists, in the order of JIDs.
+pub fn listed(cx: &Context, names: &[String], titles: &[String]) -> Vec<Listed> {
+    let titles = titles.iter().map(String::as_str).chain(std::iter::repeat(""));
+    let mut seen = BTreeSet::new();
+    let listed = names.iter().zip(titles).filter_map(|(name, title)| {
+        let jid = cx.contact_bare(&cx.room_node(name)?);
+        let title = if title.is_empty() { name } else { title };
+        seen.insert(jid.clone()).then(|| Listed { jid, name: name.clone(), title: title.to_owned() })
+    });
+    let mut list: Vec<Listed> = listed.take(LISTED).collect();
+    list.sort_by(|one, other| one.jid.cmp(&other.jid));
+    list
 }
 
 #[cfg(test)]

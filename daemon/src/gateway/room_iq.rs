@@ -87,7 +87,20 @@ impl User {
     pub fn answer_with_rooms(&self, cx: &mut Context, iq: &Element) {
         let request = iq.elements().next().and_then(Request::read);
         let wanted = request.clone().unwrap_or_default();
-        let list = &self.rooms.list;
+        // What is listed for everybody, and what is for this user only.
+        let merged: Vec<super::room::Listed>;
+        let list = if cx.rooms.is_empty() {
+            &self.rooms.list
+        } else {
+            let own = |room: &super::room::Listed| {
+                self.rooms.list.binary_search_by(|own| own.jid.cmp(&room.jid)).is_ok()
+            };
+            let general = cx.rooms.iter().filter(|room| !own(room));
+            let mut all: Vec<_> = self.rooms.list.iter().chain(general).cloned().collect();
+            all.sort_by(|one, other| one.jid.cmp(&other.jid));
+            merged = all;
+            &merged
+        };
         let most = if request.is_some() { PAGE } else { list.len() };
         let Some((start, page)) = wanted.page(list, |room| room.jid.as_str(), most) else {
             cx.refuse(iq, ErrorType::Cancel, Condition::ItemNotFound, "");
@@ -113,8 +126,8 @@ impl User {
             return;
         }
         let jid = cx.contact_bare(node);
-        let listed = self.rooms.list.iter().find(|listed| listed.jid == jid);
-        let name = listed.map_or_else(|| self.rooms.legacy_name(node), |listed| listed.name.clone());
+        let listed = self.rooms.list.iter().chain(&cx.rooms).find(|listed| listed.jid == jid);
+        let name = listed.map_or_else(|| self.rooms.legacy_name(cx, node), |listed| listed.name.clone());
         let mut form = Form::new(FormType::Result).field(Field::hidden("FORM_TYPE", ns::MUC_ROOM_INFO));
         let fact = |var: &str, value: String| Field::new(FieldType::TextSingle, var).value(value);
         if let Some(title) = listed.map(|listed| &listed.title).filter(|title| **title != name) {

@@ -19,6 +19,7 @@ use crate::storage::{Answer, Archives, Registration, Request, StoredContact, Sto
 mod adhoc;
 mod admin;
 mod backends;
+mod bookmarks;
 mod chaos;
 mod history;
 mod link;

@@ -49,6 +49,7 @@ pub mod xep_0280;
 pub mod xep_0313;
 pub mod xep_0352;
 pub mod xep_0356;
+pub mod xep_0402;
 
 pub use atom::Atom;
 pub use element::{Element, Node};

@@ -66,6 +66,8 @@ pub const REGISTER: &str = "jabber:iq:register";
 pub const AVATAR_DATA: &str = "urn:xmpp:avatar:data";
 /// XEP-0084: User Avatar (metadata).
 pub const AVATAR_METADATA: &str = "urn:xmpp:avatar:metadata";
+/// XEP-0060: Publish-Subscribe.
+pub const PUBSUB: &str = "http://jabber.org/protocol/pubsub";
 /// XEP-0085: Chat State Notifications.
 pub const CHATSTATES: &str = "http://jabber.org/protocol/chatstates";
 /// XEP-0092: Software Version.
@@ -126,6 +128,8 @@ pub const PRIVILEGE_2: &str = "urn:xmpp:privilege:2";
 pub const SID: &str = "urn:xmpp:sid:0";
 /// XEP-0363: HTTP File Upload.
 pub const UPLOAD: &str = "urn:xmpp:http:upload:0";
+/// XEP-0402: PEP Native Bookmarks.
+pub const BOOKMARKS_PEP: &str = "urn:xmpp:bookmarks:1";
 /// XEP-0421: Occupant identifiers.
 pub const OCCUPANT_ID: &str = "urn:xmpp:occupant-id:0";
 /// Spectrum 2's own element with the number of a connection error.

@@ -44,6 +44,8 @@ pub struct Privileges {
     pub message_outgoing: bool,
     /// Be told of the presence of users.
     pub presence: bool,
+    /// Ask the pubsub service of users (XEP-0163) in their names, and change what is there.
+    pub iq_pubsub: bool,
 }
 
 impl Privileges {
@@ -62,6 +64,7 @@ impl Privileges {
             roster_push: false,
             message_outgoing: false,
             presence: false,
+            iq_pubsub: false,
         };
         for perm in privilege.elements().filter(|child| child.is("perm", edition.ns())) {
             let kind = perm.attr("type").unwrap_or("none");
@@ -75,6 +78,14 @@ impl Privileges {
                         && !matches!(perm.attr("push"), Some("false" | "0"));
                 }
                 Some("message") => granted.message_outgoing = kind == "outgoing",
+                // §6.1.
+                Some("iq") => {
+                    granted.iq_pubsub = perm.elements().any(|child| {
+                        child.is("namespace", edition.ns())
+                            && child.attr("ns") == Some(ns::PUBSUB)
+                            && child.attr("type") == Some("both")
+                    });
+                }
                 Some("presence") => granted.presence = matches!(kind, "managed_entity" | "roster"),
                 _ => {}
             }
@@ -85,6 +96,36 @@ impl Privileges {
     /// Whether rosters may be read and changed.
     pub const fn roster_both(&self) -> bool {
         self.roster_get && self.roster_set
+    }
+
+    /// Wraps a request in a user's name to his own account (§6.2).
+    pub fn iq_from_user(
+        gateway: &BareJid,
+        user: &BareJid,
+        kind: &'static str,
+        id: String,
+        inner_id: String,
+        payload: Element,
+    ) -> Element {
+        let inner = Element::new("iq", ns::CLIENT)
+            .with("type", kind)
+            .with("to", user.as_str())
+            .with("id", inner_id)
+            .child(payload);
+        Element::new("iq", ns::CLIENT)
+            .with("from", gateway.as_str())
+            .with("to", user.as_str())
+            .with("type", kind)
+            .with("id", id)
+            .child(Element::new("privileged_iq", ns::PRIVILEGE_2).child(inner))
+    }
+
+    /// The answer in the answer to [`Self::iq_from_user`] (§6.2).
+    pub fn iq_answer(payload: &Element) -> Option<&Element> {
+        payload
+            .is("privilege", ns::PRIVILEGE_2)
+            .then(|| payload.find("forwarded", ns::FORWARD)?.find("iq", ns::CLIENT))
+            .flatten()
     }
 
     /// Wraps a message in a user's name, to be sent by the user's server (§5.3). `inner` must be from the user's bare JID.
@@ -119,7 +160,8 @@ mod tests {
         let granted = announced(
             "<privilege xmlns='urn:xmpp:privilege:2'><perm access='roster' type='both' push='true'/>\
              <perm access='message' type='outgoing'/><perm access='presence' type='managed_entity'/>\
-             <perm access='iq'><namespace ns='x' type='get'/></perm></privilege>",
+             <perm access='iq'><namespace ns='x' type='get'/>\
+             <namespace ns='http://jabber.org/protocol/pubsub' type='both'/></perm></privilege>",
         )
         .unwrap();
         assert_eq!(
@@ -130,7 +172,8 @@ mod tests {
                 roster_set: true,
                 roster_push: true,
                 message_outgoing: true,
-                presence: true
+                presence: true,
+                iq_pubsub: true,
             }
         );
     }
@@ -155,6 +198,23 @@ mod tests {
     fn the_newer_edition_wins() {
         let both = "<privilege xmlns='urn:xmpp:privilege:1'/><privilege xmlns='urn:xmpp:privilege:2'/>";
         assert_eq!(announced(both).unwrap().edition, Edition::Two);
+    }
+
+    #[test]
+    fn a_request_in_a_users_name() {
+        let (gateway, user) = (BareJid::new("gw").unwrap(), BareJid::new("romeo@example.org").unwrap());
+        let mut out = String::new();
+        Privileges::iq_from_user(&gateway, &user, "get", "1".into(), "2".into(), Element::new("q", "x"))
+            .write(&mut out, ns::COMPONENT);
+        assert_eq!(
+            out,
+            "<iq from='gw' to='romeo@example.org' type='get' id='1'><privileged_iq xmlns='urn:xmpp:privilege:2'>\
+             <iq xmlns='jabber:client' type='get' to='romeo@example.org' id='2'><q xmlns='x'/></iq></privileged_iq></iq>"
+        );
+        let answer = "<privilege xmlns='urn:xmpp:privilege:2'><forwarded xmlns='urn:xmpp:forward:0'>\
+                      <iq xmlns='jabber:client' type='result' id='2'/></forwarded></privilege>";
+        let answer = Element::parse(answer).unwrap();
+        assert_eq!(Privileges::iq_answer(&answer).and_then(|iq| iq.attr("type")), Some("result"));
     }
 
     #[test]

@@ -96,9 +96,16 @@ unsafe extern "C" fn node_changed(node: *mut sys::PurpleBlistNode) {
     guard((), || {
         // SAFETY: null, or a node that lives during the callback; the type says whether it is a contact.
         unsafe {
-            if node.is_null()
-                || sys::purple_blist_node_get_type(node) != sys::PurpleBlistNodeType::PURPLE_BLIST_BUDDY_NODE
-            {
+            use sys::PurpleBlistNodeType as kind;
+            if node.is_null() {
+                return;
+            }
+            let node_kind = sys::purple_blist_node_get_type(node);
+            if node_kind == kind::PURPLE_BLIST_CHAT_NODE {
+                let account = account::id_of(sys::purple_chat_get_account(node.cast()));
+                account.into_iter().for_each(|account| push(Event::ChatsChanged(account)));
+            }
+            if node_kind != kind::PURPLE_BLIST_BUDDY_NODE {
                 return;
             }
             let buddy = node.cast::<sys::PurpleBuddy>();
@@ -339,19 +346,8 @@ unsafe extern "C" fn chat_join_failed(
     guard((), || {
         let Some(account) = account_of(gc) else { return };
         // SAFETY: the table, if any, lives during the callback, and its keys and values are texts.
-        let name = unsafe {
-            if components.is_null() {
-                String::new()
-            } else {
-                let value = |key: &std::ffi::CStr| {
-                    copy(sys::g_hash_table_lookup(components, key.as_ptr().cast()).cast())
-                };
-                match (value(c"channel"), value(c"room"), value(c"server")) {
-                    (channel, room, _) if room.is_empty() => channel,
-                    (_, room, server) => format!("{room}@{server}"),
-                }
-            }
-        };
+        let name =
+            unsafe { if components.is_null() { String::new() } else { room::component_name(components) } };
         push(Event::RoomJoinFailed(account, name));
     });
 }

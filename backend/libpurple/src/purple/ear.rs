@@ -36,6 +36,9 @@ struct Leaving {
     departure: Departure,
 }
 
+/// The id of requests for bookmarks.
+pub const BOOKMARKS_ID: &str = "spectrum2-bookmarks";
+
 const MUC_USER: &str = "http://jabber.org/protocol/muc#user";
 
 thread_local! {
@@ -198,6 +201,10 @@ pub(super) unsafe fn stanza(
     // SAFETY: the caller's promise.
     unsafe {
         answer(account, stanza);
+        if copy((*stanza).name) == "iq" {
+            bookmarks(account, purple_account, stanza);
+            return;
+        }
         if copy((*stanza).name) == "message" {
             let invite = child(stanza, "x", MUC_USER).and_then(|x| child(x, "invite", ""));
             INVITER.set(invite.map(|invite| attribute(invite, c"from")).unwrap_or_default());
@@ -267,6 +274,38 @@ unsafe fn answer(account: AccountId, stanza: *mut sys::xmlnode) {
             _ => return,
         };
         push(Event::RoomAnswered(account, room, number, denial));
+    }
+}
+
+/// Tells of the answer to a request for bookmarks: of XEP-0402 §3.3, or of XEP-0048 §3.2.
+///
+/// # Safety
+/// Account and `stanza` live.
+unsafe fn bookmarks(account: AccountId, purple_account: *mut sys::PurpleAccount, stanza: *mut sys::xmlnode) {
+    // SAFETY: the caller's promise.
+    unsafe {
+        if attribute(stanza, c"id") != BOOKMARKS_ID || attribute(stanza, c"type") != "result" {
+            return;
+        }
+        let from = attribute(stanza, c"from");
+        let own = copy(sys::purple_account_get_username(purple_account));
+        if !from.is_empty() && own.split('/').next() != Some(&from) {
+            return;
+        }
+        let mut found = Vec::new();
+        let items = child(stanza, "pubsub", "").and_then(|pubsub| child(pubsub, "items", ""));
+        for item in items.map(|items| children(items)).unwrap_or_default() {
+            let name = child(item, "conference", "").map(|conference| attribute(conference, c"name"));
+            found.push((attribute(item, c"id"), name.unwrap_or_default()));
+        }
+        let storage = child(stanza, "query", "").and_then(|query| child(query, "storage", ""));
+        for conference in storage.map(|storage| children(storage)).unwrap_or_default() {
+            if copy((*conference).name) == "conference" {
+                found.push((attribute(conference, c"jid"), attribute(conference, c"name")));
+            }
+        }
+        found.retain(|(jid, _)| jid.contains('@'));
+        push(Event::Bookmarks(account, found));
     }
 }
 

@@ -57,6 +57,10 @@ pub enum Event {
     RoomVacated(AccountId, String, String),
     /// Somebody invites the user: room, who, text, password.
     Invited(AccountId, String, String, String, String),
+    /// The rooms on the user's own list changed.
+    ChatsChanged(AccountId),
+    /// The user's bookmarks on an XMPP network: JID, and name to show.
+    Bookmarks(AccountId, Vec<(String, String)>),
     /// The network refuses something that concerns these names, of channels and people.
     Denied(AccountId, Vec<String>, Denial),
     /// The network has dealt with all that was sent before the PING with this number.
@@ -219,8 +223,11 @@ pub fn next_event() -> Option<Event> {
 pub(super) fn push(event: Event) {
     EVENTS.with_borrow_mut(|events| {
         // One is enough to say that settings differ from what is on the disk.
-        let repeated =
-            matches!((&event, events.back()), (Event::SettingsChanged, Some(Event::SettingsChanged)));
+        let repeated = match (&event, events.back()) {
+            (Event::SettingsChanged, Some(Event::SettingsChanged)) => true,
+            (Event::ChatsChanged(one), Some(Event::ChatsChanged(other))) => one == other,
+            _ => false,
+        };
         if !repeated && events.len() < MAX_WAITING {
             events.push_back(event);
         }

@@ -24,6 +24,12 @@ impl Account {
         // SAFETY: the connection lives. The table is ours; it frees values but not keys, so the key is static and the
         // value GLib's.
         unsafe {
+            // A room on the user's own list may need more to be found than its name.
+            let listed = self.listed_chat(room);
+            if password.is_empty() && !listed.is_null() {
+                sys::serv_join_chat(gc, sys::purple_chat_get_components(listed));
+                return true;
+            }
             let components = defaults(gc, c_text(&name).as_ptr());
             if components.is_null() {
                 return false;
@@ -36,6 +42,63 @@ impl Account {
             sys::g_hash_table_destroy(components);
         }
         true
+    }
+
+    /// The rooms on the user's own list: name, and name to show.
+    pub fn listed_chats(&self) -> Vec<(String, String)> {
+        // SAFETY: the nodes live while nothing is changed; texts are copied.
+        unsafe {
+            let names = self.chat_nodes().map(|chat| {
+                (
+                    self.name_of_chat(sys::purple_chat_get_components(chat)),
+                    copy(sys::purple_chat_get_name(chat)),
+                )
+            });
+            names.filter(|(name, _)| !name.is_empty()).collect()
+        }
+    }
+
+    fn listed_chat(&self, room: &str) -> *mut sys::PurpleChat {
+        let is_it = |chat: &*mut sys::PurpleChat| {
+            // SAFETY: the node lives while nothing is changed.
+            let name = unsafe { self.name_of_chat(sys::purple_chat_get_components(*chat)) };
+            name.to_lowercase() == room.to_lowercase()
+        };
+        self.chat_nodes().find(is_it).unwrap_or(ptr::null_mut())
+    }
+
+    fn chat_nodes(&self) -> impl Iterator<Item = *mut sys::PurpleChat> {
+        const CHAT: sys::PurpleBlistNodeType::Type = sys::PurpleBlistNodeType::PURPLE_BLIST_CHAT_NODE;
+        let account = self.raw();
+        // SAFETY: the list lives, and each node while nothing is changed.
+        let first = unsafe { sys::purple_blist_get_root() };
+        let nodes = std::iter::successors((!first.is_null()).then_some(first), |node| {
+            // SAFETY: as above. True: those whose account is off line as well.
+            let next = unsafe { sys::purple_blist_node_next(*node, 1) };
+            (!next.is_null()).then_some(next)
+        });
+        // SAFETY: the type says that it is a chat.
+        let is_ours = move |node: &*mut sys::PurpleBlistNode| unsafe {
+            sys::purple_blist_node_get_type(*node) == CHAT
+                && sys::purple_chat_get_account(node.cast()) == account
+        };
+        nodes.filter(is_ours).map(<*mut sys::PurpleBlistNode>::cast)
+    }
+
+    /// # Safety
+    /// `components` is a table of texts, or null.
+    unsafe fn name_of_chat(&self, components: *mut sys::GHashTable) -> String {
+        if components.is_null() {
+            return String::new();
+        }
+        let named = self.protocol().info().and_then(|info| info.get_chat_name);
+        // SAFETY: the caller's promise; the plugin's function gives a new text or null.
+        unsafe {
+            match named {
+                Some(named) => take(named(components)),
+                None => component_name(components),
+            }
+        }
     }
 
     /// Leaves a room.
@@ -164,6 +227,26 @@ impl Account {
             set(gc, id, if topic.is_empty() { ptr::null() } else { topic.as_ptr() });
         }
     }
+}
+
+/// What the components of a room call it, where the plugin does not say.
+///
+/// # Safety
+/// `components` is a table of texts.
+pub(super) unsafe fn component_name(components: *mut sys::GHashTable) -> String {
+    let value = |key: &std::ffi::CStr| {
+        // SAFETY: the caller's promise.
+        unsafe { copy(sys::g_hash_table_lookup(components, key.as_ptr().cast()).cast()) }
+    };
+    let (room, server) = (value(c"room"), value(c"server"));
+    if !room.is_empty() {
+        return if server.is_empty() { room } else { format!("{room}@{server}") };
+    }
+    [c"channel", c"name", c"chat_id", c"id"]
+        .into_iter()
+        .map(value)
+        .find(|name| !name.is_empty())
+        .unwrap_or_default()
 }
 
 thread_local! {

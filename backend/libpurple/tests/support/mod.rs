@@ -460,10 +460,24 @@ impl Irc {
 pub struct Prosody {
     process: Process,
     port: u16,
-    _scratch: Scratch,
+    scratch: Scratch,
 }
 
 impl Prosody {
+    /// Writes a bookmark into somebody's private storage (XEP-0049), as Prosody keeps it.
+    pub fn has_bookmark(&self, user: &str, room: &str, name: &str) {
+        let directory = self.scratch.0.join("data/example%2enet/private");
+        std::fs::create_dir_all(&directory).unwrap();
+        let conference = format!(
+            "{{ name = \"conference\", attr = {{ jid = \"{room}\", name = \"{name}\", xmlns = \"storage:bookmarks\" }} }}"
+        );
+        let storage = format!(
+            "return {{ [\"storage:storage:bookmarks\"] = {{ name = \"storage\", \
+             attr = {{ xmlns = \"storage:bookmarks\" }}, {conference} }} }};\n"
+        );
+        std::fs::write(directory.join(format!("{user}.dat")), storage).unwrap();
+    }
+
     /// Starts it with accounts at `example.net`, whose passwords are their names. With `tls`, it has a certificate that
     /// nobody signed.
     pub fn start(names: &[&str], tls: bool) -> Option<Self> {
@@ -490,7 +504,7 @@ impl Prosody {
             &format!(
                 "run_as_root = true\ndaemonize = false\npidfile = \"{place}/pid\"\ndata_path = \"{place}/data\"\n\
                  log = {{ error = \"{place}/log\" }}\ninterfaces = {{ \"127.0.0.1\" }}\nc2s_ports = {{ {port} }}\n\
-                 modules_enabled = {{ \"roster\"; \"saslauth\"; \"disco\"; \"vcard_legacy\"; \"pep\"; \"ping\"; {module} }}\n\
+                 modules_enabled = {{ \"roster\"; \"saslauth\"; \"disco\"; \"vcard_legacy\"; \"private\"; \"pep\"; \"ping\"; {module} }}\n\
                  modules_disabled = {{ \"s2s\" }}\nauthentication = \"internal_plain\"\nc2s_require_encryption = false\n\
                  allow_unencrypted_plain_auth = true\n{certificate}VirtualHost \"example.net\"\n\
                  Component \"rooms.example.net\" \"muc\"\n    muc_room_default_public = true\n"
@@ -505,7 +519,7 @@ impl Prosody {
             .spawn();
         let mut process = Process(child.unwrap());
         await_port(port, &mut process);
-        Some(Self { process, port, _scratch: scratch })
+        Some(Self { process, port, scratch })
     }
 
     pub fn config(&self, state: &Path, service: &str, security: &str) -> String {
