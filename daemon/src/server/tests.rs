@@ -25,6 +25,8 @@ mod messages;
 mod negotiation;
 mod presence;
 mod roster;
+mod storage;
+mod stream_management;
 
 const DOMAIN: &str = "irc.example.org";
 const ROMEO: &str = "romeo%example.net";
@@ -194,6 +196,12 @@ impl Stage {
         assert_eq!(header.attr("from"), Some(DOMAIN));
         assert!(features.is("features", ns::STREAM), "{features:?}");
         features.clone()
+    }
+
+    /// The client opens the stream that follows its login.
+    fn opens_again(&mut self, client: Client) {
+        self.sent.remove(&client);
+        self.opens(client);
     }
 
     /// The client says something; a stanza that is written without namespace is one of clients.

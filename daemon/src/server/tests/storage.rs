@@ -1,0 +1,203 @@
+//! What an account keeps on the server, and what the server answers in its place.
+
+use super::*;
+
+/// Asks, and gives the answer.
+#[track_caller]
+fn asks(stage: &mut Stage, client: Client, kind: &str, content: &str) -> Element {
+    stage.says(client, &format!("<iq type='{kind}' id='q'>{content}</iq>"));
+    stage.hears_of(client, iq("q"))
+}
+
+#[test]
+fn private_storage_is_kept_for_the_next_time() {
+    let mut stage = Stage::new();
+    let (client, _) = stage.romeo("orchard");
+    let get = |element: &str| format!("<query xmlns='{}'>{element}</query>", ns::PRIVATE);
+    let bookmarks = "<storage xmlns='storage:bookmarks'><conference jid='%23verona@irc.example.org'/></storage>";
+    let notes = "<notes xmlns='urn:example:notes'><note>Buy poison</note></notes>";
+    let other = "<other xmlns='urn:example:other' x='1'/>";
+    for element in [bookmarks, notes, other] {
+        assert_eq!(asks(&mut stage, client, "set", &get(element)).attr("type"), Some("result"));
+    }
+    stage.piece(client, Piece::Close);
+    stage.wait(100);
+    let (client, link) = stage.romeo_bound("phone");
+    assert!(link.is_some(), "he was forgotten meanwhile");
+    let (_, user) = stage.database.first_key_value().expect("he is stored");
+    assert!(user.settings.iter().any(|(var, value)| var == "storage" && value == bookmarks), "where Spectrum 2 has them");
+    let first = |answer: &Element| answer.find("query", ns::PRIVATE).and_then(|query| query.elements().next()).cloned();
+    let got = first(&asks(&mut stage, client, "get", &get("<storage xmlns='storage:bookmarks'/>")));
+    assert_eq!(got, Some(parse(bookmarks)));
+    let got = first(&asks(&mut stage, client, "get", &get("<notes xmlns='urn:example:notes'/>")));
+    assert_eq!(got, Some(parse(notes)));
+    let got = first(&asks(&mut stage, client, "get", &get("<none xmlns='urn:example:none'/>")));
+    assert_eq!(got, Some(parse("<none xmlns='urn:example:none'/>")));
+    asks(&mut stage, client, "set", &get("<notes xmlns='urn:example:notes'/>"));
+    let got = first(&asks(&mut stage, client, "get", &get("<notes xmlns='urn:example:notes'/>")));
+    assert_eq!(got, Some(parse("<notes xmlns='urn:example:notes'/>")), "an empty element deletes");
+}
+
+#[test]
+fn private_storage_has_an_end() {
+    let mut stage = Stage::new();
+    let (client, _) = stage.romeo("orchard");
+    let query = |content: &str| format!("<query xmlns='{}'>{content}</query>", ns::PRIVATE);
+    let large = format!("<x xmlns='urn:x'>{}</x>", "x".repeat(40_000));
+    assert_eq!(asks(&mut stage, client, "set", &query(&large)).attr("type"), Some("result"));
+    let more = large.replace("urn:x", "urn:y");
+    assert_eq!(condition(&asks(&mut stage, client, "set", &query(&more))), Some("resource-constraint"));
+    assert_eq!(condition(&asks(&mut stage, client, "set", &query(""))), Some("not-acceptable"));
+    assert_eq!(condition(&asks(&mut stage, client, "set", &query("<x/>"))), Some("not-acceptable"));
+}
+
+#[test]
+fn settings_of_the_server_are_not_for_backends() {
+    let mut stage = Stage::new();
+    let (client, _) = stage.romeo("orchard");
+    let card = format!("<vCard xmlns='{}'><FN>Romeo</FN></vCard>", ns::VCARD);
+    assert_eq!(asks(&mut stage, client, "set", &card).attr("type"), Some("result"));
+    stage.frame(|frame| matches!(frame, Frame::VCard(card) if card.fullname.as_deref() == Some("Romeo")).then_some(()));
+    stage.piece(client, Piece::Close);
+    let client = stage.connects(Cover::Encrypted);
+    stage.opens(client);
+    stage.authenticates(client, ROMEO, PASSWORD);
+    let (_, login) = stage.login_of(ROMEO_JID);
+    let settings = login.settings.expect("settings").value;
+    assert!(!settings.keys().any(|name| name.starts_with("server:")), "{settings:?}");
+}
+
+#[test]
+fn the_own_vcard() {
+    let mut stage = Stage::new();
+    let (client, _) = stage.romeo("orchard");
+    let empty = asks(&mut stage, client, "get", &format!("<vCard xmlns='{}'/>", ns::VCARD));
+    assert!(empty.find("vCard", ns::VCARD).is_some_and(|card| card.nodes().is_empty()));
+    let card = format!("<vCard xmlns='{}'><FN>Romeo</FN></vCard>", ns::VCARD);
+    asks(&mut stage, client, "set", &card);
+    let answer = asks(&mut stage, client, "get", &format!("<vCard xmlns='{}'/>", ns::VCARD));
+    assert_eq!(answer.find("vCard", ns::VCARD).and_then(|card| card.child_text("FN", ns::VCARD)).as_deref(), Some("Romeo"));
+    let large = card.replace("Romeo", &"x".repeat(140_000));
+    assert_eq!(condition(&asks(&mut stage, client, "set", &large)), Some("resource-constraint"));
+}
+
+#[test]
+fn a_new_avatar_reaches_the_network() {
+    let mut stage = Stage::new();
+    let (client, _) = stage.romeo_and_nurse();
+    let card = format!("<vCard xmlns='{}'><PHOTO><TYPE>image/png</TYPE><BINVAL>iVBORw==</BINVAL></PHOTO></vCard>", ns::VCARD);
+    asks(&mut stage, client, "set", &card);
+    stage.frames.clear();
+    stage.says(client, &format!("<presence><x xmlns='{}'><photo>abc</photo></x></presence>", ns::VCARD_UPDATE));
+    let (_, frame) = stage.frame(|frame| match frame {
+        Frame::VCard(card) => Some(card.clone()),
+        _ => None,
+    });
+    assert_eq!(frame.photo.as_deref(), Some(&b"\x89PNG"[..]));
+}
+
+#[test]
+fn vcards_of_contacts_come_from_the_network() {
+    let mut stage = Stage::new();
+    let (client, link) = stage.romeo_and_nurse();
+    stage.says(client, &format!("<iq type='get' id='v' to='{NURSE}'><vCard xmlns='{}'/></iq>", ns::VCARD));
+    let (_, mut card) = stage.frame(|frame| match frame {
+        Frame::VCard(card) => Some(card.clone()),
+        _ => None,
+    });
+    card.fullname = Some("Angelica".into());
+    stage.network(link, Frame::VCard(card));
+    let answer = stage.hears_of(client, iq("v"));
+    assert_eq!(answer.attr("from"), Some(NURSE));
+    assert!(answer.to_xml().contains("Angelica"));
+}
+
+#[test]
+fn the_server_describes_itself() {
+    let mut stage = Stage::new();
+    let (client, _) = stage.romeo("orchard");
+    stage.says(client, &format!("<iq type='get' id='d' to='{DOMAIN}'><query xmlns='{}'/></iq>", ns::DISCO_INFO));
+    let answer = stage.hears_of(client, iq("d"));
+    let info = spectrum2_xmpp::xep_0030::Info::read(answer.find("query", ns::DISCO_INFO).expect("a query")).expect("info");
+    let identities: Vec<_> = info.identities.iter().map(|identity| identity.category.as_ref()).collect();
+    assert_eq!(identities, ["server", "gateway", "conference"]);
+    for feature in [ns::BLOCKING, ns::CARBONS, ns::MUC, ns::PING, ns::PRIVATE, ns::COMMANDS, ns::VCARD] {
+        assert!(info.has(feature), "{feature}");
+    }
+    assert!(!info.has(ns::REGISTER));
+    let mut features = info.features.clone();
+    features.sort();
+    features.dedup();
+    assert_eq!(features.len(), info.features.len(), "XEP-0030 §3.1: each once");
+    let account = asks(&mut stage, client, "get", &format!("<query xmlns='{}'/>", ns::DISCO_INFO));
+    assert!(account.to_xml().contains("category='account'"), "{account:?}");
+}
+
+#[test]
+fn small_requests() {
+    let mut stage = Stage::new();
+    let (client, _) = stage.romeo("orchard");
+    for content in [
+        "<ping xmlns='urn:xmpp:ping'/>",
+        "<query xmlns='http://jabber.org/protocol/disco#items'/>",
+        "<query xmlns='jabber:iq:last'/>",
+    ] {
+        assert_eq!(asks(&mut stage, client, "get", content).attr("type"), Some("result"), "{content}");
+    }
+    stage.wait(10);
+    stage.says(client, &format!("<iq type='get' id='l' to='{DOMAIN}'><query xmlns='{}'/></iq>", ns::LAST));
+    assert!(stage.hears_of(client, iq("l")).to_xml().contains("seconds='10'"));
+    for (to, content) in [(DOMAIN, "<ping xmlns='urn:xmpp:ping'/>"), (DOMAIN, "<query xmlns='jabber:iq:version'/>"), (NURSE, "<query xmlns='http://jabber.org/protocol/disco#info'/>")] {
+        stage.says(client, &format!("<iq type='get' id='x' to='{to}'>{content}</iq>"));
+        let answer = stage.hears_of(client, iq("x"));
+        assert_eq!((answer.attr("type"), answer.attr("from")), (Some("result"), Some(to)), "{content}");
+    }
+    assert_eq!(condition(&asks(&mut stage, client, "get", "<odd xmlns='urn:x'/>")), Some("service-unavailable"));
+    assert_eq!(condition(&asks(&mut stage, client, "set", "<bind xmlns='urn:ietf:params:xml:ns:xmpp-bind'/>")), Some("not-allowed"));
+}
+
+#[test]
+fn whom_the_user_blocks_he_does_not_hear_nor_reach() {
+    let mut stage = Stage::with("more_resources=1");
+    let (client, link) = stage.romeo_and_nurse();
+    let (other, _) = stage.romeo("phone");
+    asks(&mut stage, other, "get", "<blocklist xmlns='urn:xmpp:blocking'/>");
+    asks(&mut stage, client, "set", &format!("<block xmlns='{}'><item jid='{NURSE}'/></block>", ns::BLOCKING));
+    let heard = stage.hears(other);
+    assert!(heard.iter().any(|stanza| stanza.find("block", ns::BLOCKING).is_some()), "who knows the list is told: {heard:#?}");
+    assert!(heard.iter().any(presence_from(NURSE, Some("unavailable"))));
+    stage.sent.clear();
+    stage.writes(link, "nurse", "Romeo?");
+    stage.buddy(link, "nurse", "Nanny", StatusType::Away);
+    assert!(stage.sent.is_empty(), "{:?}", stage.sent);
+    stage.says(client, &format!("<message id='m' to='{NURSE}' type='chat'><body>x</body></message>"));
+    let error = stage.hears_of(client, |stanza| stanza.attr("id") == Some("m"));
+    assert_eq!(condition(&error), Some("not-acceptable"));
+    assert!(error.to_xml().contains("urn:xmpp:blocking:errors"));
+    // It is kept.
+    stage.piece(client, Piece::Close);
+    stage.piece(other, Piece::Close);
+    stage.wait(100);
+    let (client, link) = stage.romeo("orchard");
+    let list = asks(&mut stage, client, "get", "<blocklist xmlns='urn:xmpp:blocking'/>");
+    assert!(list.to_xml().contains(NURSE));
+    stage.buddy(link.unwrap(), "nurse", "Nanny", StatusType::Online);
+    stage.wait(3);
+    stage.sent.clear();
+    asks(&mut stage, client, "set", "<unblock xmlns='urn:xmpp:blocking'/>");
+    stage.hears_of(client, presence_from("nurse@irc.example.org/bot", None));
+    stage.writes(link.unwrap(), "nurse", "Romeo!");
+    stage.hears_of(client, with_body("Romeo!"));
+}
+
+#[test]
+fn block_lists_have_an_end() {
+    let mut stage = Stage::new();
+    let (client, _) = stage.romeo("orchard");
+    let items: String = (0..500).map(|n| format!("<item jid='c{n}@{DOMAIN}'/>")).collect();
+    let block = |items: &str| format!("<block xmlns='{}'>{items}</block>", ns::BLOCKING);
+    assert_eq!(asks(&mut stage, client, "set", &block(&items)).attr("type"), Some("result"));
+    assert_eq!(asks(&mut stage, client, "set", &block(&items)).attr("type"), Some("result"), "known ones take no room");
+    assert_eq!(condition(&asks(&mut stage, client, "set", &block("<item jid='x@y'/>"))), Some("resource-constraint"));
+    assert_eq!(condition(&asks(&mut stage, client, "set", &block(""))), Some("bad-request"));
+}
