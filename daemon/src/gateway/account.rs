@@ -100,6 +100,12 @@ impl Gateway {
         self.users.get(user).map_or(State::Offline, |user| user.session.state())
     }
 
+    /// The backend that serves the user.
+    #[cfg(test)]
+    pub fn backend_of(&self, user: &BareJid) -> Option<super::Link> {
+        self.users.get(user).and_then(User::link)
+    }
+
     /// Whether this is the password with which the user is logged in.
     pub fn is_password(&self, user: &BareJid, password: &Secret) -> bool {
         let known = self.users.get(user).and_then(|user| user.registration.as_ref());

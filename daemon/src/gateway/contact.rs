@@ -87,8 +87,8 @@ impl Contact {
 /// All contacts of one user.
 #[derive(Debug, Default, Serialize, Deserialize)]
 pub struct Contacts {
-    /// By folded legacy name.
-    all: HashMap<String, Contact>,
+    /// By folded legacy name. Boxed, because a table has room for twice as many as it holds.
+    all: HashMap<String, Box<Contact>>,
     /// Local part of the JID → folded legacy name.
     nodes: HashMap<String, String>,
 }
@@ -106,22 +106,22 @@ impl Contacts {
 
     /// All contacts, in no order.
     pub fn iter(&self) -> impl Iterator<Item = &Contact> {
-        self.all.values()
+        self.all.values().map(Box::as_ref)
     }
 
     /// All contacts, to be changed (but not their names).
     pub fn iter_mut(&mut self) -> impl Iterator<Item = &mut Contact> {
-        self.all.values_mut()
+        self.all.values_mut().map(Box::as_mut)
     }
 
     /// The contact with this legacy name.
     pub fn by_name(&mut self, name: &str) -> Option<&mut Contact> {
-        self.all.get_mut(&fold(name))
+        self.all.get_mut(&fold(name)).map(Box::as_mut)
     }
 
     /// The contact whose JID has this local part.
     pub fn by_node(&mut self, node: &str) -> Option<&mut Contact> {
-        self.all.get_mut(self.nodes.get(node)?)
+        self.all.get_mut(self.nodes.get(node)?).map(Box::as_mut)
     }
 
     /// Adds a contact, in place of one of the same name. `None` if another name has its JID already: what is folded to
@@ -135,12 +135,12 @@ impl Contacts {
                 place.insert(name.clone());
             }
         }
-        Some(self.all.entry(name).insert_entry(contact).into_mut())
+        Some(self.all.entry(name).insert_entry(Box::new(contact)).into_mut().as_mut())
     }
 
     /// Takes out the contact whose JID has this local part.
     pub fn remove_node(&mut self, node: &str) -> Option<Contact> {
-        self.all.remove(&self.nodes.remove(node)?)
+        self.all.remove(&self.nodes.remove(node)?).map(|contact| *contact)
     }
 
     /// The legacy name that a local part stands for: the contact's own spelling, else what unescaping gives.

@@ -86,9 +86,16 @@ impl Account {
         }
     }
 
-    /// A message for the account, from a contact or from one of its own resources. `false`: it cannot be delivered
-    /// (RFC 6121 §8.5), and whoever sent it is to be told.
-    pub fn message(&mut self, cx: &mut Context, stanza: Element, resource: Option<&str>) -> bool {
+    /// A message for the account, from a contact or from one of its own resources.
+    ///
+    /// # Errors
+    /// It cannot be delivered (RFC 6121 §8.5), and comes back: whoever sent it is to be told.
+    pub fn message(
+        &mut self,
+        cx: &mut Context,
+        stanza: Element,
+        resource: Option<&str>,
+    ) -> Result<(), Box<Element>> {
         let kind = stanza.attr("type").map(str::to_owned);
         let there = resource.is_some_and(|resource| self.by_resource(resource).is_some());
         match (kind.as_deref(), resource) {
@@ -98,14 +105,14 @@ impl Account {
                 if let Some(session) = self.by_resource(resource) {
                     session.send(cx, Parcel { stanza, serial, taken: false });
                 }
-                true
+                Ok(())
             }
             // §8.5.2.1.1 and §8.5.3.2.1.
-            (Some("error"), _) | (Some("headline"), Some(_)) => true,
-            (Some("groupchat"), _) => false,
+            (Some("error"), _) | (Some("headline"), Some(_)) => Ok(()),
+            (Some("groupchat"), _) => Err(Box::new(stanza)),
             (kind, _) => {
                 if !self.sessions.iter().any(Session::takes_messages) {
-                    return kind == Some("headline") || self.hold(cx, stanza);
+                    return if kind == Some("headline") { Ok(()) } else { self.hold(cx, stanza) };
                 }
                 self.copy_received(cx, &stanza, &Session::takes_messages);
                 // What was written to a connection that is not managed counts as taken.
@@ -115,21 +122,21 @@ impl Account {
                 for session in self.sessions.iter_mut().filter(|session| session.takes_messages()) {
                     session.send(cx, parcel.clone());
                 }
-                true
+                Ok(())
             }
         }
     }
 
-    /// Keeps a message until a client shows itself (RFC 6121 §8.5.2.2.1). `false`: there is no room.
-    fn hold(&mut self, cx: &mut Context, stanza: Element) -> bool {
+    /// Keeps a message until a client shows itself (RFC 6121 §8.5.2.2.1), if there is room.
+    fn hold(&mut self, cx: &mut Context, stanza: Element) -> Result<(), Box<Element>> {
         let content = |child: &Element| child.ns() != ns::CHATSTATES && !child.is("thread", ns::CLIENT);
         if !stanza.elements().any(content) {
             // XEP-0085 §5.5: what somebody did then is of no interest later.
-            return true;
+            return Ok(());
         }
         let weight = weight(&stanza);
         if self.held.len() >= HELD || self.held_bytes + weight > HELD_BYTES {
-            return false;
+            return Err(Box::new(stanza));
         }
         // XEP-0160 §3, XEP-0203 §4.
         let stanza = match xep_0203::read(&stanza) {
@@ -138,7 +145,7 @@ impl Account {
         };
         self.held_bytes += weight;
         self.held.push_back(stanza);
-        true
+        Ok(())
     }
 
     /// Gives what was held to the clients that are there now.
@@ -148,7 +155,8 @@ impl Account {
         }
         self.held_bytes = 0;
         for stanza in std::mem::take(&mut self.held) {
-            self.message(cx, stanza, None);
+            // There is somebody to take it.
+            let _ = self.message(cx, stanza, None);
         }
         let key = self.key();
         cx.timers.cancel(&Timer::Held(key));
@@ -183,7 +191,7 @@ impl Account {
                     if parcel.taken || self.sessions.iter().any(elsewhere) {
                         continue;
                     }
-                    if !self.message(cx, stanza.clone(), None) {
+                    if let Err(stanza) = self.message(cx, stanza, None) {
                         cx.return_to_gateway(&stanza, Condition::RecipientUnavailable, "");
                     }
                 }
@@ -239,12 +247,19 @@ impl Account {
         }
     }
 
+    /// Whether nothing has grown past its limit.
+    #[cfg(test)]
+    pub fn is_within_bounds(&self) -> bool {
+        self.held.len() <= HELD && self.held_bytes <= HELD_BYTES
+    }
+
     /// Whether the user blocks this address: itself, all of its resources, or its domain (XEP-0191 §5).
     pub fn blocks(&self, address: &str) -> bool {
         if self.blocked.is_empty() {
             return false;
         }
         let bare = address.split_once('/').map_or(address, |(bare, _)| bare);
-        self.blocked.contains(address) || self.blocked.contains(bare)
+        let domain = bare.split_once('@').map_or(bare, |(_, domain)| domain);
+        [address, bare, domain].into_iter().any(|address| self.blocked.contains(address))
     }
 }

@@ -4,6 +4,7 @@
 //! for their turn. Passwords are kept no longer than that takes, but for that of the session itself.
 
 use std::collections::VecDeque;
+use std::net::IpAddr;
 
 use jid::{BareJid, NodePart};
 use serde::{Deserialize, Serialize};
@@ -77,7 +78,7 @@ impl Server {
         let Some(address) = self.streams.get(&client).map(|stream| stream.address) else { return };
         let Some(user) = self.user(&plain.authcid) else {
             // Counted for the address.
-            let pause = self.cx.attempts.failed(address, "", self.cx.now);
+            let pause = self.count_failure(address, "");
             return self.fail_later(client, Failure::NotAuthorized, "This is not the name of a user", pause);
         };
         // RFC 6120 §6.3.8: nobody may act as somebody else.
@@ -223,12 +224,17 @@ impl Server {
             }
             Err(Refused::Credentials(text)) => {
                 warn!(user = %user, %address, "a login was refused");
-                let pause = self.cx.attempts.failed(address, &account, self.cx.now);
-                self.cx.timers.set_once(Timer::Attempts, self.cx.now.after(limits::WINDOW));
+                let pause = self.count_failure(address, &account);
                 self.fail_later(client, Failure::NotAuthorized, text, pause);
             }
             Err(Refused::Trouble(text)) => self.fail(client, Failure::TemporaryAuthFailure, text),
         }
+    }
+
+    /// Counts a failed login; gives how long its answer is to be held back.
+    fn count_failure(&mut self, address: IpAddr, account: &str) -> u64 {
+        self.cx.timers.set_once(Timer::Attempts, self.cx.now.after(limits::WINDOW));
+        self.cx.attempts.failed(address, account, self.cx.now)
     }
 
     fn let_in(&mut self, client: Client, user: &BareJid, account: String) {

@@ -83,9 +83,10 @@ impl Server {
             Target::Account | Target::Own(_) => {
                 let resource =
                     if let Target::Own(resource) = target { Some(resource.as_str()) } else { None };
-                let head = stanza.clone();
                 let delivered = known.message(&mut self.cx, stanza, resource);
-                (!delivered).then(|| refusal(&head, ErrorType::Cancel, Condition::ServiceUnavailable, ""))
+                delivered
+                    .err()
+                    .map(|stanza| refusal(&stanza, ErrorType::Cancel, Condition::ServiceUnavailable, ""))
             }
             Target::Foreign => Some(refuse_foreign(&stanza)),
             Target::Contact | Target::Server if known.admin && *target == Target::Contact => {
@@ -128,9 +129,8 @@ impl Server {
         }
         match stanza.name() {
             "message" => {
-                let head = stanza.clone();
-                if !known.message(&mut self.cx, stanza, resource.as_deref()) {
-                    self.cx.return_to_gateway(&head, Condition::ServiceUnavailable, "");
+                if let Err(stanza) = known.message(&mut self.cx, stanza, resource.as_deref()) {
+                    self.cx.return_to_gateway(&stanza, Condition::ServiceUnavailable, "");
                 }
             }
             "presence" => known.presence_in(&mut self.cx, &stanza, resource.as_deref()),

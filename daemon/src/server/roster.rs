@@ -5,7 +5,7 @@
 
 use std::collections::BTreeMap;
 
-use jid::BareJid;
+use jid::{BareJid, NodePart};
 use serde::{Deserialize, Serialize};
 use spectrum2_xmpp::roster::{Item, Subscription};
 use spectrum2_xmpp::stanza::{Condition, ErrorType, PresenceType, iq_result, presence_of};
@@ -24,17 +24,43 @@ const GROUPS: usize = 32;
 /// The roster of an account.
 #[derive(Debug, Default, Serialize, Deserialize)]
 pub struct Roster {
-    items: BTreeMap<String, Item>,
+    /// By local part; the server itself has none.
+    items: BTreeMap<Box<str>, Entry>,
     /// Who asks for the user's presence, and how.
-    requests: BTreeMap<String, Element>,
+    requests: BTreeMap<Box<str>, Element>,
     /// Sets this life of the roster apart from others.
     life: String,
     version: u64,
 }
 
+/// An item, in little memory: of these there are most.
+#[derive(Debug, PartialEq, Serialize, Deserialize)]
+struct Entry {
+    name: Option<Box<str>>,
+    groups: Box<[Box<str>]>,
+    subscription: Subscription,
+    ask: bool,
+}
+
+impl From<&Item> for Entry {
+    fn from(item: &Item) -> Self {
+        Self {
+            name: item.name.as_deref().map(Box::from),
+            groups: item.groups.iter().map(|group| Box::from(group.as_str())).collect(),
+            subscription: item.subscription,
+            ask: item.ask,
+        }
+    }
+}
+
+/// Under what an item is kept.
+fn key(jid: &BareJid) -> Box<str> {
+    jid.node().map(|node| Box::from(node.as_str())).unwrap_or_default()
+}
+
 impl Roster {
     pub fn new(life: String, items: impl IntoIterator<Item = Item>) -> Self {
-        let items = items.into_iter().map(|item| (item.jid.to_string(), item)).collect();
+        let items = items.into_iter().map(|item| (key(&item.jid), Entry::from(&item))).collect();
         Self { items, requests: BTreeMap::new(), life, version: 1 }
     }
 
@@ -43,26 +69,42 @@ impl Roster {
         self.requests.values()
     }
 
+    /// The item of this contact.
+    fn item(&self, jid: &BareJid) -> Option<Item> {
+        let entry = self.items.get(&key(jid))?;
+        Some(Item {
+            jid: jid.clone(),
+            name: entry.name.as_deref().map(str::to_owned),
+            subscription: entry.subscription,
+            ask: entry.ask,
+            groups: entry.groups.iter().map(|group| group.to_string()).collect(),
+        })
+    }
+
     fn version(&self) -> String {
         format!("{}-{}", self.life, self.version)
     }
 
     /// The answer to a request for it, of a client that has version `known`.
-    fn query(&self, known: Option<&str>) -> Option<Element> {
+    fn query(&self, domain: &BareJid, known: Option<&str>) -> Option<Element> {
         let version = self.version();
-        match known {
-            // RFC 6121 §2.6.3.
-            Some(known) if known == version => None,
-            Some(_) => Some(spectrum2_xmpp::roster::query(self.items.values()).with("ver", version)),
-            None => Some(spectrum2_xmpp::roster::query(self.items.values())),
+        // RFC 6121 §2.6.3.
+        if known == Some(&*version) {
+            return None;
         }
+        let jids = self.items.keys().filter_map(|key| match &**key {
+            "" => Some(domain.clone()),
+            node => Some(BareJid::from_parts(Some(&NodePart::new(node).ok()?), domain.domain())),
+        });
+        let items: Vec<Item> = jids.filter_map(|jid| self.item(&jid)).collect();
+        Some(spectrum2_xmpp::roster::query(&items).with_opt("ver", known.map(|_| version)))
     }
 }
 
 impl Account {
     /// A client asks for the roster.
     pub fn roster_get(&mut self, cx: &mut Context, number: u64, iq: &Element, query: &Element) {
-        let answer = iq_result(iq).children_from(self.roster.query(query.attr("ver")));
+        let answer = iq_result(iq).children_from(self.roster.query(&cx.jid, query.attr("ver")));
         if let Some(session) = self.session(number) {
             session.knows_roster = true;
             session.send(cx, answer);
@@ -94,18 +136,14 @@ impl Account {
         let Some(item) = Item::read(element) else {
             return Err((Condition::BadRequest, "The item has no valid address"));
         };
-        let key = item.jid.to_string();
-        let known = self.roster.items.get(&key);
+        let known = self.roster.item(&item.jid);
         if item.subscription == Subscription::Remove {
             if known.is_none() {
                 return Err((Condition::ItemNotFound, ""));
             }
-            self.roster.requests.remove(&key);
-            self.remove_item(cx, &key);
-            self.tell_gateway(
-                cx,
-                &Item { subscription: Subscription::Remove, ..Item::new(item.jid, Subscription::Remove) },
-            );
+            self.roster.requests.remove(&key(&item.jid));
+            self.remove_item(cx, &item.jid);
+            self.tell_gateway(cx, &Item::new(item.jid, Subscription::Remove));
             return Ok(());
         }
         if item.jid.domain() != cx.jid.domain() || item.jid.node().is_none() && known.is_none() {
@@ -122,18 +160,17 @@ impl Account {
             known.map_or((Subscription::None, false), |old| (old.subscription, old.ask));
         let item = Item { subscription, ask, ..item };
         self.tell_gateway(cx, &item);
-        self.set_item(cx, item);
+        self.set_item(cx, &item);
         Ok(())
     }
 
     /// The gateway changes the roster (XEP-0356 §4.2).
     pub fn gateway_sets(&mut self, cx: &mut Context, iq: &Element, query: &Element, limit: usize) {
         for item in spectrum2_xmpp::roster::read(query) {
-            let key = item.jid.to_string();
             if item.subscription == Subscription::Remove {
-                self.remove_item(cx, &key);
-            } else if self.roster.items.len() < limit || self.roster.items.contains_key(&key) {
-                self.set_item(cx, item);
+                self.remove_item(cx, &item.jid);
+            } else if self.roster.items.len() < limit || self.roster.items.contains_key(&key(&item.jid)) {
+                self.set_item(cx, &item);
             } else {
                 return cx.return_to_gateway(iq, Condition::ResourceConstraint, "The roster is full");
             }
@@ -143,23 +180,22 @@ impl Account {
 
     /// The gateway asks for the roster (XEP-0356 §4.2.2).
     pub fn gateway_gets(&self, cx: &mut Context, iq: &Element) {
-        cx.pass(iq_result(iq).children_from(self.roster.query(None)));
+        cx.pass(iq_result(iq).children_from(self.roster.query(&cx.jid, None)));
     }
 
     /// Puts an item into the roster, if it is new or different, and tells clients.
-    pub fn set_item(&mut self, cx: &mut Context, item: Item) {
-        let key = item.jid.to_string();
-        if self.roster.items.get(&key) == Some(&item) {
+    fn set_item(&mut self, cx: &mut Context, item: &Item) {
+        let (key, entry) = (key(&item.jid), Entry::from(item));
+        if self.roster.items.get(&key) == Some(&entry) {
             return;
         }
-        let element = item.element();
-        self.roster.items.insert(key, item);
-        self.push(cx, element);
+        self.roster.items.insert(key, entry);
+        self.push(cx, item.element());
     }
 
-    fn remove_item(&mut self, cx: &mut Context, key: &str) {
-        if let Some(item) = self.roster.items.remove(key) {
-            self.push(cx, Item::new(item.jid, Subscription::Remove).element());
+    fn remove_item(&mut self, cx: &mut Context, jid: &BareJid) {
+        if self.roster.items.remove(&key(jid)).is_some() {
+            self.push(cx, Item::new(jid.clone(), Subscription::Remove).element());
         }
     }
 
@@ -201,8 +237,8 @@ impl Account {
         stanza: &Element,
         limit: usize,
     ) -> Option<Element> {
-        let key = contact.to_string();
-        let known = self.roster.items.get(&key).cloned();
+        let key = key(contact);
+        let known = self.roster.item(contact);
         let asked = self.roster.requests.contains_key(&key);
         let mut item = known.clone().unwrap_or_else(|| Item::new(contact.clone(), Subscription::None));
         match kind {
@@ -217,12 +253,12 @@ impl Account {
                 }
                 // §3.1.2.
                 item.ask = !sees(item.subscription);
-                self.set_item(cx, item);
+                self.set_item(cx, &item);
             }
             PresenceType::Subscribed if asked || known.is_some() => {
                 self.roster.requests.remove(&key);
                 item.subscription = with_from(item.subscription);
-                self.set_item(cx, item);
+                self.set_item(cx, &item);
             }
             // §3.1.6: nobody asked.
             PresenceType::Subscribed => return None,
@@ -230,21 +266,21 @@ impl Account {
                 item.ask = false;
                 item.subscription = without_to(item.subscription);
                 if known.is_some() {
-                    self.set_item(cx, item);
+                    self.set_item(cx, &item);
                 }
             }
             _ => {
                 self.roster.requests.remove(&key);
                 item.subscription = without_from(item.subscription);
                 if known.is_some() {
-                    self.set_item(cx, item);
+                    self.set_item(cx, &item);
                 }
             }
         }
         // §3.1.2: subscriptions are between bare JIDs.
         let mut stanza = stanza.clone();
         stanza.set_attr("from", self.jid.as_str());
-        stanza.set_attr("to", key);
+        stanza.set_attr("to", contact.as_str());
         cx.pass(stanza);
         None
     }
@@ -257,15 +293,15 @@ impl Account {
         contact: &BareJid,
         stanza: &Element,
     ) {
-        let key = contact.to_string();
-        let known = self.roster.items.get(&key).cloned();
+        let key = key(contact);
+        let known = self.roster.item(contact);
         let tell = match (kind, known) {
             // §3.1.3: what the user has granted, or asked for himself, is granted for him.
             (PresenceType::Subscribe, Some(mut item))
                 if item.ask || item.subscription != Subscription::None =>
             {
                 item.subscription = with_from(item.subscription);
-                self.set_item(cx, item);
+                self.set_item(cx, &item);
                 let granted = presence_of(
                     &Jid::from(self.jid.clone()),
                     &Jid::from(contact.clone()),
@@ -284,13 +320,13 @@ impl Account {
             (PresenceType::Subscribed, Some(mut item)) if item.ask && !sees(item.subscription) => {
                 item.ask = false;
                 item.subscription = with_to(item.subscription);
-                self.set_item(cx, item);
+                self.set_item(cx, &item);
                 true
             }
             (PresenceType::Unsubscribed, Some(mut item)) if item.ask || sees(item.subscription) => {
                 item.ask = false;
                 item.subscription = without_to(item.subscription);
-                self.set_item(cx, item);
+                self.set_item(cx, &item);
                 true
             }
             (PresenceType::Unsubscribe, known) => {
@@ -298,7 +334,7 @@ impl Account {
                 let before = known.as_ref().map(|item| item.subscription);
                 if let Some(mut item) = known {
                     item.subscription = without_from(item.subscription);
-                    self.set_item(cx, item);
+                    self.set_item(cx, &item);
                 }
                 asked || matches!(before, Some(Subscription::From | Subscription::Both))
             }

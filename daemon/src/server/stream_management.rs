@@ -18,6 +18,9 @@ const UNACKNOWLEDGED: usize = 1_000;
 /// And their size in memory.
 const UNACKNOWLEDGED_BYTES: usize = 2 << 20;
 
+/// Room that an empty queue keeps.
+const SPARE: usize = 8;
+
 /// A stanza that the client has not acknowledged.
 #[derive(Debug, Serialize, Deserialize)]
 pub struct Unacknowledged {
@@ -71,7 +74,7 @@ impl Management {
         // §4: the count wraps.
         let new = usize::try_from(h.wrapping_sub(self.acknowledged)).unwrap_or(usize::MAX);
         if new > self.queue.len() {
-            return Err(self.acknowledged.wrapping_add(u32::try_from(self.queue.len()).unwrap_or(u32::MAX)));
+            return Err(self.sent());
         }
         let mut serials = Vec::new();
         for done in self.queue.drain(..new) {
@@ -80,7 +83,16 @@ impl Management {
         }
         self.acknowledged = h;
         self.asked = false;
+        if self.queue.is_empty() && self.queue.capacity() > SPARE {
+            // Most clients are idle most of the time.
+            self.queue.shrink_to(SPARE);
+        }
         Ok(serials)
+    }
+
+    /// How many stanzas were sent in all.
+    pub fn sent(&self) -> u32 {
+        self.acknowledged.wrapping_add(u32::try_from(self.queue.len()).unwrap_or(u32::MAX))
     }
 
     /// What is to be sent again on a new connection.

@@ -21,6 +21,8 @@ use crate::gateway::{Action, Event, Link, Time};
 use crate::storage::{Answer, Archives, Request, StoredUser};
 
 mod accounts;
+mod chaos;
+mod memory;
 mod messages;
 mod negotiation;
 mod presence;
@@ -50,6 +52,8 @@ pub struct Stage {
     archives: Archives,
     /// Storage fails.
     pub broken: bool,
+    /// Storage keeps nothing.
+    pub forgetful: bool,
     pub stopped: bool,
     next_id: i64,
     last_client: u64,
@@ -72,6 +76,7 @@ impl Stage {
             database: BTreeMap::new(),
             archives: Archives::default(),
             broken: false,
+            forgetful: false,
             stopped: false,
             next_id: 1,
             last_client: 0,
@@ -137,6 +142,7 @@ impl Stage {
                 self.database.insert(jid, StoredUser { registration, settings: vec![], contacts: vec![] });
                 Answer::Id(id)
             }
+            Request::SaveContacts(..) if self.forgetful => Answer::Done,
             Request::SaveContacts(id, contacts) => stored(&mut self.database, id, &|user| {
                 for contact in &contacts {
                     user.contacts.retain(|old| old.legacy_name != contact.legacy_name);
@@ -150,6 +156,7 @@ impl Stage {
                 user.settings.retain(|(var, _)| *var != name);
                 user.settings.push((name.clone(), value.clone()));
             }),
+            Request::SetOnline(..) if self.forgetful => Answer::Done,
             Request::SetOnline(id, _) => stored(&mut self.database, id, &|_| ()),
             Request::RemoveUser(id) => {
                 self.database.retain(|_, user| user.registration.id != id);

@@ -14,7 +14,8 @@ fn private_storage_is_kept_for_the_next_time() {
     let mut stage = Stage::new();
     let (client, _) = stage.romeo("orchard");
     let get = |element: &str| format!("<query xmlns='{}'>{element}</query>", ns::PRIVATE);
-    let bookmarks = "<storage xmlns='storage:bookmarks'><conference jid='%23verona@irc.example.org'/></storage>";
+    let bookmarks =
+        "<storage xmlns='storage:bookmarks'><conference jid='%23verona@irc.example.org'/></storage>";
     let notes = "<notes xmlns='urn:example:notes'><note>Buy poison</note></notes>";
     let other = "<other xmlns='urn:example:other' x='1'/>";
     for element in [bookmarks, notes, other] {
@@ -25,8 +26,13 @@ fn private_storage_is_kept_for_the_next_time() {
     let (client, link) = stage.romeo_bound("phone");
     assert!(link.is_some(), "he was forgotten meanwhile");
     let (_, user) = stage.database.first_key_value().expect("he is stored");
-    assert!(user.settings.iter().any(|(var, value)| var == "storage" && value == bookmarks), "where Spectrum 2 has them");
-    let first = |answer: &Element| answer.find("query", ns::PRIVATE).and_then(|query| query.elements().next()).cloned();
+    assert!(
+        user.settings.iter().any(|(var, value)| var == "storage" && value == bookmarks),
+        "where Spectrum 2 has them"
+    );
+    let first = |answer: &Element| {
+        answer.find("query", ns::PRIVATE).and_then(|query| query.elements().next()).cloned()
+    };
     let got = first(&asks(&mut stage, client, "get", &get("<storage xmlns='storage:bookmarks'/>")));
     assert_eq!(got, Some(parse(bookmarks)));
     let got = first(&asks(&mut stage, client, "get", &get("<notes xmlns='urn:example:notes'/>")));
@@ -57,7 +63,9 @@ fn settings_of_the_server_are_not_for_backends() {
     let (client, _) = stage.romeo("orchard");
     let card = format!("<vCard xmlns='{}'><FN>Romeo</FN></vCard>", ns::VCARD);
     assert_eq!(asks(&mut stage, client, "set", &card).attr("type"), Some("result"));
-    stage.frame(|frame| matches!(frame, Frame::VCard(card) if card.fullname.as_deref() == Some("Romeo")).then_some(()));
+    stage.frame(|frame| {
+        matches!(frame, Frame::VCard(card) if card.fullname.as_deref() == Some("Romeo")).then_some(())
+    });
     stage.piece(client, Piece::Close);
     let client = stage.connects(Cover::Encrypted);
     stage.opens(client);
@@ -76,7 +84,10 @@ fn the_own_vcard() {
     let card = format!("<vCard xmlns='{}'><FN>Romeo</FN></vCard>", ns::VCARD);
     asks(&mut stage, client, "set", &card);
     let answer = asks(&mut stage, client, "get", &format!("<vCard xmlns='{}'/>", ns::VCARD));
-    assert_eq!(answer.find("vCard", ns::VCARD).and_then(|card| card.child_text("FN", ns::VCARD)).as_deref(), Some("Romeo"));
+    assert_eq!(
+        answer.find("vCard", ns::VCARD).and_then(|card| card.child_text("FN", ns::VCARD)).as_deref(),
+        Some("Romeo")
+    );
     let large = card.replace("Romeo", &"x".repeat(140_000));
     assert_eq!(condition(&asks(&mut stage, client, "set", &large)), Some("resource-constraint"));
 }
@@ -85,10 +96,16 @@ fn the_own_vcard() {
 fn a_new_avatar_reaches_the_network() {
     let mut stage = Stage::new();
     let (client, _) = stage.romeo_and_nurse();
-    let card = format!("<vCard xmlns='{}'><PHOTO><TYPE>image/png</TYPE><BINVAL>iVBORw==</BINVAL></PHOTO></vCard>", ns::VCARD);
+    let card = format!(
+        "<vCard xmlns='{}'><PHOTO><TYPE>image/png</TYPE><BINVAL>iVBORw==</BINVAL></PHOTO></vCard>",
+        ns::VCARD
+    );
     asks(&mut stage, client, "set", &card);
     stage.frames.clear();
-    stage.says(client, &format!("<presence><x xmlns='{}'><photo>abc</photo></x></presence>", ns::VCARD_UPDATE));
+    stage.says(
+        client,
+        &format!("<presence><x xmlns='{}'><photo>abc</photo></x></presence>", ns::VCARD_UPDATE),
+    );
     let (_, frame) = stage.frame(|frame| match frame {
         Frame::VCard(card) => Some(card.clone()),
         _ => None,
@@ -116,9 +133,13 @@ fn vcards_of_contacts_come_from_the_network() {
 fn the_server_describes_itself() {
     let mut stage = Stage::new();
     let (client, _) = stage.romeo("orchard");
-    stage.says(client, &format!("<iq type='get' id='d' to='{DOMAIN}'><query xmlns='{}'/></iq>", ns::DISCO_INFO));
+    stage.says(
+        client,
+        &format!("<iq type='get' id='d' to='{DOMAIN}'><query xmlns='{}'/></iq>", ns::DISCO_INFO),
+    );
     let answer = stage.hears_of(client, iq("d"));
-    let info = spectrum2_xmpp::xep_0030::Info::read(answer.find("query", ns::DISCO_INFO).expect("a query")).expect("info");
+    let info = spectrum2_xmpp::xep_0030::Info::read(answer.find("query", ns::DISCO_INFO).expect("a query"))
+        .expect("info");
     let identities: Vec<_> = info.identities.iter().map(|identity| identity.category.as_ref()).collect();
     assert_eq!(identities, ["server", "gateway", "conference"]);
     for feature in [ns::BLOCKING, ns::CARBONS, ns::MUC, ns::PING, ns::PRIVATE, ns::COMMANDS, ns::VCARD] {
@@ -147,13 +168,23 @@ fn small_requests() {
     stage.wait(10);
     stage.says(client, &format!("<iq type='get' id='l' to='{DOMAIN}'><query xmlns='{}'/></iq>", ns::LAST));
     assert!(stage.hears_of(client, iq("l")).to_xml().contains("seconds='10'"));
-    for (to, content) in [(DOMAIN, "<ping xmlns='urn:xmpp:ping'/>"), (DOMAIN, "<query xmlns='jabber:iq:version'/>"), (NURSE, "<query xmlns='http://jabber.org/protocol/disco#info'/>")] {
+    for (to, content) in [
+        (DOMAIN, "<ping xmlns='urn:xmpp:ping'/>"),
+        (DOMAIN, "<query xmlns='jabber:iq:version'/>"),
+        (NURSE, "<query xmlns='http://jabber.org/protocol/disco#info'/>"),
+    ] {
         stage.says(client, &format!("<iq type='get' id='x' to='{to}'>{content}</iq>"));
         let answer = stage.hears_of(client, iq("x"));
         assert_eq!((answer.attr("type"), answer.attr("from")), (Some("result"), Some(to)), "{content}");
     }
-    assert_eq!(condition(&asks(&mut stage, client, "get", "<odd xmlns='urn:x'/>")), Some("service-unavailable"));
-    assert_eq!(condition(&asks(&mut stage, client, "set", "<bind xmlns='urn:ietf:params:xml:ns:xmpp-bind'/>")), Some("not-allowed"));
+    assert_eq!(
+        condition(&asks(&mut stage, client, "get", "<odd xmlns='urn:x'/>")),
+        Some("service-unavailable")
+    );
+    assert_eq!(
+        condition(&asks(&mut stage, client, "set", "<bind xmlns='urn:ietf:params:xml:ns:xmpp-bind'/>")),
+        Some("not-allowed")
+    );
 }
 
 #[test]
@@ -162,9 +193,17 @@ fn whom_the_user_blocks_he_does_not_hear_nor_reach() {
     let (client, link) = stage.romeo_and_nurse();
     let (other, _) = stage.romeo("phone");
     asks(&mut stage, other, "get", "<blocklist xmlns='urn:xmpp:blocking'/>");
-    asks(&mut stage, client, "set", &format!("<block xmlns='{}'><item jid='{NURSE}'/></block>", ns::BLOCKING));
+    asks(
+        &mut stage,
+        client,
+        "set",
+        &format!("<block xmlns='{}'><item jid='{NURSE}'/></block>", ns::BLOCKING),
+    );
     let heard = stage.hears(other);
-    assert!(heard.iter().any(|stanza| stanza.find("block", ns::BLOCKING).is_some()), "who knows the list is told: {heard:#?}");
+    assert!(
+        heard.iter().any(|stanza| stanza.find("block", ns::BLOCKING).is_some()),
+        "who knows the list is told: {heard:#?}"
+    );
     assert!(heard.iter().any(presence_from(NURSE, Some("unavailable"))));
     stage.sent.clear();
     stage.writes(link, "nurse", "Romeo?");
@@ -197,7 +236,14 @@ fn block_lists_have_an_end() {
     let items: String = (0..500).map(|n| format!("<item jid='c{n}@{DOMAIN}'/>")).collect();
     let block = |items: &str| format!("<block xmlns='{}'>{items}</block>", ns::BLOCKING);
     assert_eq!(asks(&mut stage, client, "set", &block(&items)).attr("type"), Some("result"));
-    assert_eq!(asks(&mut stage, client, "set", &block(&items)).attr("type"), Some("result"), "known ones take no room");
-    assert_eq!(condition(&asks(&mut stage, client, "set", &block("<item jid='x@y'/>"))), Some("resource-constraint"));
+    assert_eq!(
+        asks(&mut stage, client, "set", &block(&items)).attr("type"),
+        Some("result"),
+        "known ones take no room"
+    );
+    assert_eq!(
+        condition(&asks(&mut stage, client, "set", &block("<item jid='x@y'/>"))),
+        Some("resource-constraint")
+    );
     assert_eq!(condition(&asks(&mut stage, client, "set", &block(""))), Some("bad-request"));
 }

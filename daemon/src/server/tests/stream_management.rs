@@ -27,7 +27,10 @@ fn resumes(stage: &mut Stage, id: &str, h: u32) -> Client {
 
 fn bodies(stage: &mut Stage, client: Client) -> Vec<String> {
     let heard = stage.hears(client);
-    heard.iter().filter_map(|stanza| stanza.child_text("body", ns::CLIENT).map(|body| body.into_owned())).collect()
+    heard
+        .iter()
+        .filter_map(|stanza| stanza.child_text("body", ns::CLIENT).map(|body| body.into_owned()))
+        .collect()
 }
 
 #[test]
@@ -39,7 +42,11 @@ fn both_sides_count() {
     stage.says(client, "<iq type='get' id='1'/>");
     stage.hears_of(client, iq("1"));
     says_to(&mut stage, client, "<r />");
-    assert_eq!(stage.hears_of(client, is("a")).attr("h"), Some("2"), "a stanza that was refused was handled, too");
+    assert_eq!(
+        stage.hears_of(client, is("a")).attr("h"),
+        Some("2"),
+        "a stanza that was refused was handled, too"
+    );
     says_to(&mut stage, client, "<a h='1'/>");
     stage.writes(link, "nurse", "one");
     stage.hears_of(client, is("r"));
@@ -216,7 +223,7 @@ fn a_new_binding_takes_the_place_of_a_session_that_waits() {
 }
 
 #[test]
-fn requests_to_a_client_that_is_gone_are_answered() {
+fn what_an_inactive_client_did_not_see_comes_when_it_is_back() {
     let mut stage = Stage::new();
     let (client, link) = stage.romeo_and_nurse();
     let id = enables(&mut stage, client);
@@ -225,5 +232,8 @@ fn requests_to_a_client_that_is_gone_are_answered() {
     stage.loses(client);
     let client = resumes(&mut stage, &id, 0);
     let heard = stage.hears(client);
-    assert!(heard.iter().any(presence_from("nurse@irc.example.org/bot", None)), "what was held back comes: {heard:#?}");
+    assert!(
+        heard.iter().any(presence_from("nurse@irc.example.org/bot", None)),
+        "what was held back comes: {heard:#?}"
+    );
 }
