@@ -36,6 +36,7 @@ PACKAGES = """
     dnsmasq-base finch profanity tmux
     python3-pytest python3-pytest-asyncio python3-pytest-timeout
     python3-slixmpp python3-slixmpp-lib
+    python3-prometheus-client
 """.split()
 
 CACHE = Path(os.environ.get("SPECTRUM2_TEST_CACHE", "/var/cache/spectrum2-tests"))

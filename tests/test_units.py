@@ -11,7 +11,7 @@ from conversation import XmppServer
 from transport import systemctl
 
 SERVICES = ["spectrum2@irc.service", "spectrum2-backend@irc.service"]
-UNITS = [*SERVICES, "spectrum2-backend@irc.socket", "spectrum2.target"]
+UNITS = [*SERVICES, "spectrum2-backend@irc.socket", "spectrum2-metrics@irc.socket", "spectrum2.target"]
 
 
 @pytest.fixture

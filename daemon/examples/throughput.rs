@@ -16,6 +16,7 @@ use std::time::Instant;
 
 use spectrum2::backend_link::BackendSource;
 use spectrum2::gateway::{Action, Counters, Event, Link, Time};
+use spectrum2::metrics;
 use spectrum2::run::{Core, Front, Parts};
 use spectrum2::status::Status;
 use spectrum2::storage::Storage;
@@ -174,7 +175,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
             bus: None,
             read_again: Box::new(|| Err(String::new())),
         };
-        let result = run(vec![Transport::Served(Box::new(parts))]);
+        let result = run(vec![Transport::Served(Box::new(parts))], metrics::Sockets::default());
         std::fs::remove_file(path)?;
         result?;
         for peer in peers {

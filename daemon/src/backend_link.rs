@@ -183,6 +183,12 @@ impl BackendLinks {
         self.links.contains_key(&link)
     }
 
+    /// Bytes that backends have not taken yet.
+    #[must_use]
+    pub fn waiting_bytes(&self) -> usize {
+        self.links.values().map(|handle| handle.outbox.len()).sum()
+    }
+
     /// Sends a frame; one for a link that is not open is dropped, as its receiver is gone.
     pub fn send(&mut self, link: Link, frame: &Frame) {
         let Some(handle) = self.links.get_mut(&link) else { return };

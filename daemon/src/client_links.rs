@@ -205,6 +205,12 @@ impl ClientLinks {
         &self.address
     }
 
+    /// How many connections there are.
+    #[must_use]
+    pub fn count(&self) -> usize {
+        self.shared.links.borrow().len()
+    }
+
     /// Whether this is still of interest: neither the stream nor the connection has ended meanwhile.
     #[must_use]
     pub fn is_current(&self, client: Client, stream: u32) -> bool {

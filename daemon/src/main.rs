@@ -16,6 +16,7 @@ use spectrum2::cli::{self, Command, Run};
 use spectrum2::client_links::{self, Sockets};
 use spectrum2::exit::Exit;
 use spectrum2::gateway::{self, Gateway, Time};
+use spectrum2::passed::Passed;
 use spectrum2::pidfile::PidFile;
 use spectrum2::privileges::{self, Identity};
 use spectrum2::run::{self, Core, Front, Parts};
@@ -24,7 +25,7 @@ use spectrum2::standalone::{self, Launcher};
 use spectrum2::storage::{OpenError, Storage};
 use spectrum2::supervisor::{self, Transport};
 use spectrum2::systemd::Notifier;
-use spectrum2::{backend_config, certificate, logging, pidfile, xmpp_link};
+use spectrum2::{backend_config, certificate, logging, metrics, pidfile, xmpp_link};
 use spectrum2_config::check::report_with;
 use spectrum2_config::{Config, ExitKind, Instance, Overrides, Problem, help_text};
 use spectrum2_log::log4j;
@@ -111,7 +112,9 @@ fn serve<C: Core + 'static>(file: TransportFile, arguments: &Run, make: Make<C>)
     umask(Mode::from_bits_truncate(0o077));
     // Held until the end: the locks go with them.
     let others: Vec<&Config> = vhosts.iter().flatten().map(|vhost| &vhost.config).collect();
-    let (_pid_files, sockets) = become_who_we_are(&first.config, &others, arguments)?;
+    let mut passed = Passed::take();
+    let for_metrics = passed.named(metrics::NAME);
+    let (_pid_files, sockets) = become_who_we_are(&first.config, &others, arguments, &mut passed)?;
     logging::open_files();
     let backends = match &arguments.backend_socket {
         Some(socket) => BackendSource::Socket(socket.clone()),
@@ -122,6 +125,7 @@ fn serve<C: Core + 'static>(file: TransportFile, arguments: &Run, make: Make<C>)
         ),
     };
     let backends = Rc::new(backends);
+    let metrics = metrics::Sockets::open(&first.config, for_metrics);
     let parts = |wanted: Wanted, sockets: Option<Sockets>| {
         let jid = wanted.config.service.jid.clone();
         parts(wanted, sockets, Rc::clone(&backends), make).map_err(|failure| (jid, failure))
@@ -140,7 +144,7 @@ fn serve<C: Core + 'static>(file: TransportFile, arguments: &Run, make: Make<C>)
             Transport::Unserved { jid, problem: text }
         }
     });
-    supervisor::run(transports.collect()).map_err(Failure::from)
+    supervisor::run(transports.collect(), metrics).map_err(Failure::from)
 }
 
 /// What a transport is made of; `sockets` are for clients, in server mode.
@@ -195,6 +199,7 @@ fn become_who_we_are(
     config: &Config,
     vhosts: &[&Config],
     arguments: &Run,
+    passed: &mut Passed,
 ) -> Result<(Vec<PidFile>, Option<Sockets>), Failure> {
     let service = &config.service;
     let identity = Identity::find(&service.user, &service.group)?;
@@ -212,7 +217,7 @@ fn become_who_we_are(
         }
     }
     // Low ports are for root.
-    let sockets = if service.server_mode { Some(Sockets::open(service)?) } else { None };
+    let sockets = if service.server_mode { Some(Sockets::open(service, passed)?) } else { None };
     for vhost in vhosts {
         // Without it there is no database, and opening that one says what to do.
         if let Err(error) = privileges::create_directory(&vhost.service.working_dir, identity.as_ref()) {

@@ -30,7 +30,7 @@ use crate::gateway::admin::{Outcome, Refusal, Request as AdminRequest, Ticket};
 use crate::gateway::{Action, Counters, Event, Time, Token};
 use crate::logging;
 use crate::memory;
-use crate::status::{self, Snapshot, Status, XmppState};
+use crate::status::{self, ShellFigures, Snapshot, Status, XmppState};
 use crate::storage::{Reply, Request, Storage};
 use crate::supervisor::{Order, Reporter};
 use crate::xmpp_link::{self, LinkError, Report, XmppLink, XmppStream};
@@ -179,6 +179,9 @@ pub struct Shell<C> {
     storage: Storage,
     /// Requests that storage had no room for, oldest first.
     unasked: VecDeque<(Token, Request)>,
+    /// When the requests were made that wait for their answers, which come in the same order.
+    asked: VecDeque<Instant>,
+    figures: ShellFigures,
     bus: Bus,
     /// Who waits for the outcome of a request of an admin; `None` is whoever sent SIGHUP.
     tickets: HashMap<Ticket, Option<oneshot::Sender<Outcome>>>,
@@ -232,6 +235,8 @@ impl<C: Core> Shell<C> {
             backend_input,
             storage: parts.storage,
             unasked: VecDeque::new(),
+            asked: VecDeque::new(),
+            figures: ShellFigures::default(),
             bus: Bus::start(parts.bus, reporter.snapshot()),
             tickets: HashMap::new(),
             last_ticket: 0,
@@ -337,6 +342,7 @@ impl<C: Core> Shell<C> {
                 self.xmpp = Some(stream);
                 self.enter(XmppState::Connected);
                 self.connected_before = true;
+                self.figures.connections += 1;
                 self.refusal.clear();
                 self.event(Event::XmppUp);
             }
@@ -431,6 +437,10 @@ impl<C: Core> Shell<C> {
                 break;
             }
         }
+        if let Some(asked) = self.asked.pop_front() {
+            let time = u64::try_from(asked.elapsed().as_millis()).unwrap_or(u64::MAX);
+            self.figures.storage.observe(time);
+        }
         match reply {
             Some((PROOF, _)) => self.reporter.proven(),
             Some((token, answer)) => self.event(Event::Stored(token, answer)),
@@ -453,8 +463,16 @@ impl<C: Core> Shell<C> {
         if self.stopping.is_none() {
             let Self { core, xmpp_state, xmpp_since, address, jid, refusal, reporter, .. } = self;
             let since = bus::microseconds(*xmpp_since);
+            let shell = || ShellFigures {
+                xmpp_bytes: self.xmpp.as_ref().map_or(0, XmppStream::waiting_bytes),
+                backend_bytes: self.backends.waiting_bytes(),
+                clients: self.clients.as_ref().map_or(0, ClientLinks::count),
+                storage_waiting: self.asked.len(),
+                ..self.figures.clone()
+            };
             reporter.show(Instant::now(), || Snapshot {
                 refusal: refusal.clone(),
+                shell: shell(),
                 ..snapshot(xmpp_state, since, address, jid, core)
             });
         }
@@ -561,6 +579,7 @@ impl<C: Core> Shell<C> {
     }
 
     fn ask(&mut self, token: Token, request: Request) {
+        self.asked.push_back(Instant::now());
         // Behind those that wait already: requests keep their order.
         if !self.unasked.is_empty() {
             self.unasked.push_back((token, request));
@@ -628,7 +647,7 @@ fn snapshot<C: Core>(xmpp: &XmppState, since: u64, address: &str, jid: &str, cor
         refusal: String::new(),
         status: status::line(xmpp, address, jid, &status),
         last_error: if xmpp_error.is_empty() {
-            status.problem.unwrap_or_default()
+            status.problem.clone().unwrap_or_default()
         } else {
             xmpp_error.to_owned()
         },
@@ -636,6 +655,8 @@ fn snapshot<C: Core>(xmpp: &XmppState, since: u64, address: &str, jid: &str, cor
         registered_users: u32::try_from(status.registered).unwrap_or(u32::MAX),
         backends: count(status.backends),
         counters: core.counters(),
+        core: status,
+        shell: ShellFigures::default(),
     }
 }
 

@@ -1,8 +1,11 @@
 //! What `systemctl status` shows: one line that is true at any time it is read.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use crate::gateway::Counters;
+use crate::gateway::admin::State;
+use crate::gateway::counters::Histogram;
 
 /// What the core says about itself.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -17,6 +20,14 @@ pub struct Status {
     pub backends: usize,
     /// What keeps the transport from working as it should, in a few words.
     pub problem: Option<String>,
+    /// How many users there are in each state; of those who are off line not all are known.
+    pub sessions: BTreeMap<State, usize>,
+    /// How many backend processes there are in each state.
+    pub stages: BTreeMap<&'static str, usize>,
+    /// Resident memory of backend processes together, in KiB, as they say.
+    pub backend_memory: u64,
+    /// Messages that the network has not taken yet.
+    pub kept: usize,
 }
 
 /// How a transport does at a moment, for all who watch: the service manager, the bus.
@@ -42,6 +53,27 @@ pub struct Snapshot {
     pub backends: u32,
     /// Running totals.
     pub counters: Counters,
+    /// What the core says about itself.
+    pub core: Status,
+    /// What is around the core.
+    pub shell: ShellFigures,
+}
+
+/// Numbers of what is around the core.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ShellFigures {
+    /// How often the link to the XMPP server came about.
+    pub connections: u64,
+    /// Bytes that the XMPP server has not taken yet.
+    pub xmpp_bytes: usize,
+    /// Bytes that backends have not taken yet.
+    pub backend_bytes: usize,
+    /// Connections of clients, in server mode.
+    pub clients: usize,
+    /// Requests that storage has not answered yet.
+    pub storage_waiting: usize,
+    /// From a request to storage to its answer.
+    pub storage: Histogram,
 }
 
 impl Snapshot {

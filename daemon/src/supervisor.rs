@@ -21,6 +21,7 @@ use tokio::task::{JoinError, JoinSet, LocalSet};
 use tokio::time::{Instant, sleep_until};
 
 use crate::logging;
+use crate::metrics::{self, Watched};
 use crate::run::{Core, Failure, Parts, Shell};
 use crate::status::{self, Snapshot};
 use crate::systemd::{Notifier, Watchdog};
@@ -60,13 +61,18 @@ pub enum Transport<C> {
 ///
 /// # Errors
 /// [`Failure`] says why they ended otherwise. It is not logged yet, but the service manager knows it as status.
-pub fn run<C: Core + 'static>(transports: Vec<Transport<C>>) -> Result<(), Failure> {
+pub fn run<C: Core + 'static>(
+    transports: Vec<Transport<C>>,
+    metrics: metrics::Sockets,
+) -> Result<(), Failure> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let notifier = Notifier::from_env();
     let watchdog = Watchdog::from_env(Instant::now());
     let result = LocalSet::new().block_on(&runtime, async {
         let signals = watch_signals()?;
-        Supervisor::new(transports, notifier, watchdog).run(signals).await
+        let supervisor = Supervisor::new(transports, notifier, watchdog);
+        let _metrics = metrics::Server::start(metrics, supervisor.watched());
+        supervisor.run(signals).await
     });
     // A name may still be in resolution, or the database be waiting for its disk: neither may hold up the end.
     runtime.shutdown_background();
@@ -250,6 +256,13 @@ impl Supervisor {
             }
         };
         self.members.push(Member { jid, address, snapshot, orders, proven, logged: String::new() });
+    }
+
+    /// What can be seen of each transport.
+    fn watched(&self) -> Vec<Watched> {
+        let watched =
+            |member: &Member| Watched { jid: member.jid.clone(), snapshot: member.snapshot.clone() };
+        self.members.iter().map(watched).collect()
     }
 
     async fn run(mut self, mut signals: mpsc::Receiver<Order>) -> Result<(), Failure> {

@@ -215,6 +215,12 @@ impl XmppStream {
         self.outbox.is_over()
     }
 
+    /// Bytes that the server has not taken yet.
+    #[must_use]
+    pub fn waiting_bytes(&self) -> usize {
+        self.outbox.len()
+    }
+
     /// Whether so much waits for the server that it must not cause more.
     #[must_use]
     pub fn is_stuck(&self) -> bool {

@@ -2,7 +2,7 @@
 //!
 //! Everything here looks at values only; what needs the file system is in `files.rs`.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 
 use crate::option::{Kind, OptionInfo};
 use crate::problem::Severity;
@@ -31,6 +31,7 @@ impl Finding {
 pub fn check(config: &Config, given: &dyn Fn(&str) -> bool) -> Vec<Finding> {
     let mut findings = Vec::new();
     addresses(config, &mut findings);
+    metrics(config, &mut findings);
     if config.service.server_mode {
         server_mode(config, &mut findings);
     } else {
@@ -59,6 +60,22 @@ fn addresses(config: &Config, findings: &mut Vec<Finding>) {
             findings.push(Finding::error("vhosts.vhost", cause));
         }
     }
+}
+
+fn metrics(config: &Config, findings: &mut Vec<Finding>) {
+    let listen = &config.metrics.listen;
+    let text = match listen.parse::<SocketAddr>() {
+        _ if listen.is_empty() => return,
+        Ok(address) if address.ip().is_loopback() => return,
+        Ok(_) => format!(
+            "“{listen}” can be reached from other machines, and nobody is asked who he is. Write an address of the \
+             loopback such as 127.0.0.1:9797, and let a web server with a password pass it on."
+        ),
+        Err(_) => {
+            format!("“{listen}” is no address with a port. Write one of the loopback such as 127.0.0.1:9797.")
+        }
+    };
+    findings.push(Finding::error("metrics.listen", text));
 }
 
 /// Checks what the further transports of a file have in common. With `-j` it says nothing: then one is served alone.

@@ -46,8 +46,8 @@ pub use secret::Secret;
 pub use source::{NoSecrets, SecretSource, System};
 pub use syntax::Entry;
 pub use table::{
-    Backend, Config, Database, Features, GatewayResponder, Identity, Libpurple, Logging, OPTIONS, Proxy,
-    Registration, SECTIONS, Service, Settings, Vhosts,
+    Backend, Config, Database, Features, GatewayResponder, Identity, Libpurple, Logging, Metrics, OPTIONS,
+    Proxy, Registration, SECTIONS, Service, Settings, Vhosts,
 };
 pub use value::{DatabaseKind, LogLevel, ProxyKind};
 

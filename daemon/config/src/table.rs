@@ -156,6 +156,17 @@ options! {
         vhost: Vec<String> = "", [Gateway Manager] Restart;
     }
 
+    /// Numbers for monitoring, in the text format of OpenMetrics: GET /metrics over HTTP. Under systemd the unit
+    /// spectrum2-metrics@NAME.socket has a socket for them, and nothing need be set here.
+    "metrics" as metrics: Metrics {
+        /// Unix socket at which the transport itself serves them, to its user and group. The directory must exist and
+        /// be writable for the transport.
+        socket: PathBuf = "", [Gateway Server] Restart;
+        /// Address and port of the loopback at which they are served to every program of this machine, such as
+        /// 127.0.0.1:9797.
+        listen: String = "", [Gateway Server] Restart;
+    }
+
     /// What the transport calls itself in service discovery (XEP-0030).
     "identity" as identity: Identity {
         /// Name of the transport.

@@ -91,6 +91,7 @@ fn every_option_can_be_set() {
             "service.frontend",
             "service.cert_password_file",
             "vhosts.vhost",
+            "metrics.listen",
             "database.password_file",
             "database.encryption_key_file",
             "proxy.type"

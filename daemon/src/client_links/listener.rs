@@ -17,6 +17,7 @@ use tokio::task::AbortHandle;
 use tokio::time::{Instant, sleep};
 
 use super::Shared;
+use crate::passed::Passed;
 
 /// Connections that wait to be accepted; the kernel's own limit may be lower.
 const WAITING: i32 = 4096;
@@ -87,8 +88,8 @@ impl Sockets {
     ///
     /// # Errors
     /// [`OpenError`].
-    pub fn open(service: &Service) -> Result<Self, OpenError> {
-        let passed = passed(service);
+    pub fn open(service: &Service, passed: &mut Passed) -> Result<Self, OpenError> {
+        let passed = for_clients(service, passed);
         if !passed.is_empty() {
             return Ok(Self(passed));
         }
@@ -113,13 +114,9 @@ impl fmt::Display for Sockets {
 }
 
 /// TCP sockets that systemd passes. Anything else that it passes is not for clients.
-fn passed(service: &Service) -> Vec<(TcpListener, Door)> {
-    let passed = sd_listen_fds::get().unwrap_or_else(|error| {
-        tracing::warn!("The sockets that the service manager passes cannot be used: {error}.");
-        Vec::new()
-    });
-    let listeners = passed.into_iter().filter_map(|(name, descriptor)| {
-        let listener = listening(descriptor.into_std())?;
+fn for_clients(service: &Service, passed: &mut Passed) -> Vec<(TcpListener, Door)> {
+    let listeners = passed.rest().filter_map(|(name, descriptor)| {
+        let listener = listening(descriptor)?;
         let port = listener.local_addr().ok()?.port();
         let is_direct = name.as_deref() == Some(DIRECT_NAME) || (port == service.tls_port && port != 0);
         Some((listener, if is_direct { Door::Direct } else { Door::InClear }))
@@ -217,9 +214,9 @@ mod tests {
     #[test]
     fn a_port_that_is_taken_is_said() {
         let port = free_port();
-        let first = Sockets::open(&service("127.0.0.1", port)).unwrap();
+        let first = Sockets::open(&service("127.0.0.1", port), &mut Passed::default()).unwrap();
         assert_eq!(first.to_string(), format!("127.0.0.1:{port}"));
-        let error = Sockets::open(&service("127.0.0.1", port)).unwrap_err();
+        let error = Sockets::open(&service("127.0.0.1", port), &mut Passed::default()).unwrap_err();
         assert!(matches!(error, OpenError::InUse { .. }));
         assert!(error.to_string().starts_with(&format!("Port {port} of 127.0.0.1 is in use")), "{error}");
     }
@@ -227,14 +224,14 @@ mod tests {
     #[test]
     fn all_addresses_are_those_of_both_protocols() {
         let port = free_port();
-        let _sockets = Sockets::open(&service("0.0.0.0", port)).unwrap();
+        let _sockets = Sockets::open(&service("0.0.0.0", port), &mut Passed::default()).unwrap();
         std::net::TcpStream::connect(("127.0.0.1", port)).unwrap();
         std::net::TcpStream::connect(("::1", port)).unwrap();
     }
 
     #[test]
     fn an_address_of_another_machine_is_said() {
-        let error = Sockets::open(&service("192.0.2.1", free_port())).unwrap_err();
+        let error = Sockets::open(&service("192.0.2.1", free_port()), &mut Passed::default()).unwrap_err();
         assert!(matches!(error, OpenError::NoSuchAddress(_)), "{error}");
     }
 
@@ -242,7 +239,7 @@ mod tests {
     fn two_ports_are_two_sockets() {
         let (port, tls_port) = (free_port(), free_port());
         let both = Service { tls_port, ..service("127.0.0.1", port) };
-        let sockets = Sockets::open(&both).unwrap();
+        let sockets = Sockets::open(&both, &mut Passed::default()).unwrap();
         assert_eq!(sockets.to_string(), format!("127.0.0.1:{port} and 127.0.0.1:{tls_port}"));
         assert_eq!(sockets.0[1].1, Door::Direct);
     }

@@ -48,7 +48,7 @@ impl World {
         let settings = Settings {
             jid: "chat.example.org".to_owned(),
             certificate,
-            sockets: Sockets::open(&service).unwrap(),
+            sockets: Sockets::open(&service, &mut crate::passed::Passed::default()).unwrap(),
             largest_stanza: 20_000,
         };
         let (links, input) = ClientLinks::start(settings).unwrap();

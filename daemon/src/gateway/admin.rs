@@ -17,7 +17,6 @@ use tracing::{error, info, warn};
 use super::adhoc::Job;
 use super::context::{Context, Pending};
 use super::event::{Action, Link, Time};
-use super::pool::Stage;
 use super::registration::Registrar;
 use super::session::Session;
 use super::user::{Early, User};
@@ -143,7 +142,7 @@ pub enum Refusal {
 }
 
 /// Where a user stands with the network.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub enum State {
     /// Not logged in, and not wanting to be.
     Offline,
@@ -162,6 +161,17 @@ pub enum State {
 }
 
 impl State {
+    /// All there are.
+    pub const ALL: [Self; 7] = [
+        Self::Offline,
+        Self::Waiting,
+        Self::Connecting,
+        Self::Online,
+        Self::Retrying,
+        Self::Refused,
+        Self::Quarantined,
+    ];
+
     /// The word for it.
     pub fn as_str(self) -> &'static str {
         match self {
@@ -413,13 +423,7 @@ impl Gateway {
             link,
             pid: backend.pid,
             memory: backend.memory.resident,
-            state: match backend.stage {
-                Stage::Opening | Stage::Shaking => "starting",
-                Stage::Ready if backend.solo => "single",
-                Stage::Ready if backend.retired => "retired",
-                Stage::Ready => "ready",
-            }
-            .to_owned(),
+            state: backend.word().to_owned(),
             users: backend.users.iter().cloned().collect(),
         };
         self.cx.pool.iter().map(line).collect()

@@ -17,6 +17,7 @@ use super::account::Verdict;
 use super::adhoc::{Commands, Job};
 use super::admin::{Asker, Export, Memory, Outcome};
 use super::archive::{Asked, Outgoing};
+use super::counters::{Counters, Fault};
 use super::disco::Hashes;
 use super::event::{Action, Link, Time, Token};
 use super::pool::{Limits, Pool};
@@ -93,17 +94,6 @@ pub enum Pending {
     Export(Asker, Box<Export>),
     /// Nobody waits, but a failure is logged with these words.
     Write(String),
-}
-
-/// Running totals, for those who watch.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Counters {
-    /// Messages that XMPP users sent.
-    pub from_xmpp: u64,
-    /// Messages that were sent to XMPP users.
-    pub to_xmpp: u64,
-    /// Backends that died with users on them.
-    pub crashed_backends: u64,
 }
 
 /// What all parts of the core share.
@@ -337,6 +327,11 @@ impl Context {
     pub(super) fn refuse(&mut self, stanza: &Element, kind: ErrorType, condition: Condition, text: &str) {
         let text = (!text.is_empty()).then_some(text);
         if let Some(reply) = error_reply(stanza, kind, condition, text) {
+            self.counters.fault(match stanza.name() {
+                "message" => Fault::Message,
+                "presence" => Fault::Presence,
+                _ => Fault::Request,
+            });
             self.send(reply);
         }
     }

@@ -7,6 +7,7 @@ use tracing::{debug, error, info, trace, warn};
 
 use super::admin::{Memory, Notice};
 use super::context::Context;
+use super::counters::Fault;
 use super::disco;
 use super::event::{Action, Link, Time};
 use super::pool::Stage;
@@ -87,6 +88,7 @@ impl Gateway {
             return;
         }
         self.cx.pool.failures = self.cx.pool.failures.saturating_add(1);
+        self.cx.counters.fault(Fault::Backend);
         let pause = (1_000_u64 << self.cx.pool.failures.min(6)).min(SPAWN_PAUSE);
         warn!(reason, pause_s = pause / 1_000, "no backend could be started; trying again");
         self.cx.problem = Some(format!("no backend can be started ({reason})"));

@@ -160,6 +160,9 @@ impl User {
             return;
         };
         let Some(kept) = self.kept.remove(n) else { return };
+        if result.error.is_none() {
+            cx.counters.delivery.observe(cx.now.since(kept.at));
+        }
         if result.error.is_none() && is_groupchat(&kept.head) && self.has_room_extension(cx) {
             self.reflect(cx, kept.head);
             return;

@@ -11,6 +11,7 @@ mod archive;
 mod bookmarks;
 mod contact;
 mod context;
+pub mod counters;
 mod disco;
 mod event;
 mod frame;
@@ -36,8 +37,7 @@ mod vcard;
 #[cfg(test)]
 mod tests;
 
-use std::collections::HashMap;
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::sync::Arc;
 
 use jid::{BareJid, Jid};
@@ -51,11 +51,13 @@ use spectrum2_xmpp::xep_0356::{Edition, Privileges};
 use tracing::{error, info, trace, warn};
 
 pub use account::{OWN_SETTING, Refused, Verdict, same_secret};
-use admin::{ArchiveLine, Asker, Reader, Refusal};
-pub use context::Counters;
+use admin::{ArchiveLine, Asker, Reader, Refusal, State};
 use context::{Context, Pending, Query};
+pub use counters::Counters;
+use counters::Fault;
 pub use event::{Action, Event, Link, Time, Token};
 use pool::Stage;
+pub use pool::WORDS as BACKEND_WORDS;
 pub(crate) use presence::typed as presence_typed;
 use session::Session;
 use timer::Timer;
@@ -145,20 +147,31 @@ impl Gateway {
 
     /// How things stand.
     pub fn status(&self) -> Status {
-        let count =
-            |which: fn(&Session) -> bool| self.users.values().filter(|user| which(&user.session)).count();
+        let mut sessions = BTreeMap::new();
+        for user in self.users.values() {
+            *sessions.entry(user.session.state()).or_default() += 1;
+        }
+        let count = |state| sessions.get(&state).copied().unwrap_or(0);
+        let mut stages = BTreeMap::new();
+        for (_, backend) in self.cx.pool.iter() {
+            *stages.entry(backend.word()).or_default() += 1;
+        }
         Status {
-            online: count(|session| matches!(session, Session::Online(_))),
-            connecting: count(|session| matches!(session, Session::Waiting | Session::LoggingIn(_))),
+            online: count(State::Online),
+            connecting: count(State::Waiting) + count(State::Connecting),
             registered: self.cx.registered,
             backends: self.cx.pool.iter().filter(|(_, backend)| !backend.users.is_empty()).count(),
             problem: self.cx.problem.clone(),
+            kept: self.users.values().map(|user| user.kept.len()).sum(),
+            backend_memory: self.cx.pool.iter().map(|(_, backend)| backend.memory.resident).sum(),
+            sessions,
+            stages,
         }
     }
 
     /// Running totals.
     pub fn counters(&self) -> Counters {
-        self.cx.counters
+        self.cx.counters.clone()
     }
 
     /// Takes what happened and appends what is to be done.
@@ -408,6 +421,9 @@ impl Gateway {
     /// Storage has answered.
     fn stored(&mut self, token: Token, answer: Result<Answer, storage::Error>) {
         let Some(pending) = self.cx.take_pending(token) else { return };
+        if answer.is_err() {
+            self.cx.counters.fault(Fault::Storage);
+        }
         match (pending, answer) {
             (Pending::Load(jid), answer) => self.user_loaded(&jid, answer),
             (Pending::OnlineUsers, Ok(Answer::Jids(jids))) => {

@@ -61,6 +61,21 @@ pub struct Backend {
     idle: Time,
 }
 
+/// What [`Backend::word`] can be.
+pub const WORDS: [&str; 4] = ["starting", "ready", "single", "retired"];
+
+impl Backend {
+    /// How it is, in a word for those who watch.
+    pub fn word(&self) -> &'static str {
+        match self.stage {
+            Stage::Opening | Stage::Shaking => "starting",
+            Stage::Ready if self.solo => "single",
+            Stage::Ready if self.retired => "retired",
+            Stage::Ready => "ready",
+        }
+    }
+}
+
 /// What a check of all backends asks for.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub struct Check {

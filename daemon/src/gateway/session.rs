@@ -15,6 +15,7 @@ use super::account::{OWN_SETTING, Refused};
 use super::admin::{Notice, State};
 use super::contact::Presence;
 use super::context::Context;
+use super::counters::Fault;
 use super::event::{Link, Time};
 use super::presence;
 use super::timer::Timer;
@@ -114,6 +115,13 @@ impl User {
         let state = self.session.state();
         if state != before {
             self.since = Some(cx.now);
+            let is_login = |state| matches!(state, State::Waiting | State::Connecting);
+            if is_login(state) && !is_login(before) {
+                self.login_since = cx.now;
+            }
+            if state == State::Online {
+                cx.counters.login.observe(cx.now.since(self.login_since));
+            }
             let reason = self.state_reason().to_owned();
             debug!(user = %self.jid, reason, "{} instead of {}", state.as_str(), before.as_str());
             cx.notice_admins(Notice::UserState { jid: self.jid.clone(), state, reason });
@@ -338,6 +346,8 @@ impl User {
             self.log_out(cx);
             return;
         }
+        let was_online = self.session.state() == State::Online;
+        cx.counters.fault(if was_online { Fault::Session } else { Fault::Login });
         if cx.now.since(self.trouble.since) >= GOOD && self.trouble.since != Time::default() {
             self.trouble.failures = 0;
         }
@@ -376,6 +386,7 @@ impl User {
 
     /// Only the user can mend it: he is told, once.
     fn refused(&mut self, cx: &mut Context, error: Option<ConnectionError>, number: i32, text: &str) {
+        cx.counters.fault(Fault::LoginRefused);
         self.contacts_offline(cx);
         let reason = or_unknown(text);
         reason.clone_into(&mut self.trouble.reason);
@@ -404,6 +415,7 @@ impl User {
 
     /// The account breaks whatever process serves it.
     fn quarantine(&mut self, cx: &mut Context) {
+        cx.counters.fault(Fault::Quarantine);
         warn!(user = %self.jid, "the account broke several backends that served only this user: locked out for an hour");
         self.contacts_offline(cx);
         let reason = "your account made the gateway's connection to the network crash again and again";

@@ -21,6 +21,7 @@ mod admin;
 mod backends;
 mod bookmarks;
 mod chaos;
+mod counters;
 mod history;
 mod link;
 mod messages;

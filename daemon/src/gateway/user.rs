@@ -65,6 +65,8 @@ pub struct User {
     pub session: Session,
     /// When he came to stand there; `None` if that is not known any more.
     pub since: Option<Time>,
+    /// When the login that is under way began.
+    pub login_since: Time,
     /// What went wrong lately.
     pub trouble: Trouble,
     /// How contacts get into his roster.
@@ -103,6 +105,7 @@ impl User {
             resources: BTreeMap::new(),
             session: Session::Offline,
             since: None,
+            login_since: Time::default(),
             trouble: Trouble::default(),
             roster: Roster::default(),
             kept: VecDeque::new(),
