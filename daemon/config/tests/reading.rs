@@ -432,8 +432,8 @@ fn a_reload_takes_over_what_can_change_and_names_the_rest() {
     let after = good("vip_only=1\nbackend_port=7\n[identity]\nname=a\n[purple]\nport=6697\n");
     let (reloaded, waiting) = before.reloaded(&after);
     assert!(reloaded.service.vip_only);
-    assert_eq!((reloaded.service.backend_port, reloaded.identity.name.as_str()), (0, "Spectrum 2 Transport"));
-    assert_eq!(waiting, ["service.backend_port", "identity.name", "purple.*"]);
+    assert_eq!((reloaded.service.backend_port, reloaded.identity.name.as_str()), (0, "a"));
+    assert_eq!(waiting, ["service.backend_port", "purple.*"]);
     assert_eq!(before.reloaded(&before), (before.clone(), Vec::new()));
 }
 
@@ -464,4 +464,17 @@ proptest! {
         let (config, _) = parse(&with(&format!("[identity]\nname={value}\n")), &Overrides::default()).unwrap();
         prop_assert_eq!(config.identity.name, value);
     }
+}
+
+#[test]
+fn metrics_are_for_this_machine_only() {
+    let listen = |value: &str| problems(&format!("{}[metrics]\nlisten={value}\n", with("")));
+    for address in ["127.0.0.1:9797", "[::1]:9797", ""] {
+        assert_eq!(good(&format!("[metrics]\nlisten={address}\n")).metrics.listen, address);
+    }
+    assert!(
+        listen("0.0.0.0:9797")[0]
+            .contains("metrics.listen: “0.0.0.0:9797” can be reached from other machines")
+    );
+    assert!(listen("9797")[0].contains("metrics.listen: “9797” is no address with a port"));
 }

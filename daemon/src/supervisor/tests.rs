@@ -334,7 +334,7 @@ async fn a_server_is_ready_when_clients_can_connect() {
             Config::parse(text, Path::new("irc.cfg"), &Overrides::default(), &NoSecrets).unwrap().0
         };
         let config = read(&text);
-        let sockets = Sockets::open(&config.service).unwrap();
+        let sockets = Sockets::open(&config.service, &mut crate::passed::Passed::default()).unwrap();
         let controls = Rc::new(Controls::new());
         let launcher = FakeLauncher::new();
         let renewed = Arc::new(read(&format!("{text}cert=/nowhere/chat.pem\n")));
