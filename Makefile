@@ -12,6 +12,7 @@ UNITDIR = /usr/lib/systemd/system
 SYSUSERSDIR = /usr/lib/sysusers.d
 TMPFILESDIR = /usr/lib/tmpfiles.d
 DBUSDIR = /usr/share/dbus-1
+CATALOGDIR = /usr/lib/systemd/catalog
 POLKITDIR = /usr/share/polkit-1/actions
 GENERATORDIR = /usr/lib/systemd/system-generators
 MANDIR = /usr/share/man
@@ -117,6 +118,7 @@ install:
 	install -D -m 644 -t $(DESTDIR)$(DBUSDIR)/system.d systemd/im.spectrum.Transport1.conf
 	install -D -m 644 -t $(DESTDIR)$(DBUSDIR)/interfaces systemd/im.spectrum.Transport1.xml
 	install -D -m 644 -t $(DESTDIR)$(POLKITDIR) systemd/im.spectrum.Transport1.policy
+	install -D -m 644 -t $(DESTDIR)$(CATALOGDIR) systemd/spectrum2.catalog
 	install -D -m 755 -t $(DESTDIR)$(GENERATORDIR) $(OUT)/spectrum2-generator
 	install -D -m 644 $(OUT)/completions.bash $(DESTDIR)$(BASHDIR)/spectrum2_manager
 	install -D -m 644 $(OUT)/completions.zsh $(DESTDIR)$(ZSHDIR)/_spectrum2_manager

@@ -103,6 +103,8 @@ class Stage:
         for name, text in (("prosody.cfg.lua", PROSODY), ("ngircd.conf", NGIRCD), ("irc.cfg", TRANSPORT)):
             (self.directory / name).write_text(text.format(directory=self.directory, host=HOST, domain=DOMAIN,
                                                            gateway=GATEWAY, **self.ports))
+        # It holds the secret, and others get through this directory.
+        (self.directory / "irc.cfg").chmod(0o600)
         (self.directory / "prosody").mkdir()
         subprocess.run(["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "30", "-subj",
                         f"/CN={DOMAIN}", "-keyout", self.directory / "key.pem", "-out",

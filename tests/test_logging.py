@@ -1,9 +1,12 @@
 """Where log messages go: the files that Spectrum 2 writes, and the journal with fields."""
 
 import asyncio
+import json
+import os
 import pwd
 import re
 import shutil
+import signal
 import stat
 import subprocess
 from pathlib import Path
@@ -87,7 +90,7 @@ async def test_daemon_and_backends_write_the_files_of_spectrum_2(logged, xmpp, i
     ours, theirs = LOGS / logged.jid / "spectrum2.log", LOGS / logged.jid / "backends" / "backend-1.log"
     text = await says(ours, rf"^{DATE} INFO  Component: Connected to prosody.test")
     assert text.startswith("old\n")
-    await says(ours, rf"^{DATE} INFO  User: logged in user=romeo@prosody.test$")
+    await says(ours, rf"^{DATE} INFO  User: logged in user=romeo@prosody.test backend=\d+$")
     await says(theirs, rf"^\d+: {DATE} INFO  libpurple: ")
     assert {line.split(":")[0] for line in theirs.read_text().splitlines()} >= {str(pid)}
 
@@ -130,3 +133,56 @@ async def test_ps_names_the_transport(logged, xmpp, irc):
     shown = subprocess.run(["ps", "-o", "comm=,args=", "--pid", str(launcher), "--ppid", str(launcher)],
                            capture_output=True, text=True, check=True).stdout
     assert "launcher irc" in shown and "spectrum2 backend irc: zygote" in shown, shown
+
+
+def entries(instance, *matches: str) -> list[dict[str, str]]:
+    """What the journal has of a transport since the scenario began, with all fields."""
+    command = ["journalctl", "--output=json", f"--since=@{instance.born:.6f}", *matches]
+    printed = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    return [json.loads(line) for line in printed.splitlines()]
+
+
+def message_id(name: str) -> str:
+    """The id of the catalog's entry whose subject begins so."""
+    catalog = Path("/usr/lib/systemd/catalog/spectrum2.catalog").read_text()
+    return re.search(rf"^-- (\w+)\nSubject: {name}", catalog, re.M)[1]
+
+
+async def test_messages_can_be_found_by_transport_user_network_and_backend(transport, xmpp, irc):
+    gateway = await transport("irc")
+    romeo = await xmpp.login("romeo")
+    await romeo.logs_in(gateway.jid, username="romeo")
+    pid = await gateway.backend_of_one()
+    ours = entries(gateway, f"SPECTRUM2_TRANSPORT={gateway.jid}")
+    assert {entry["SYSLOG_IDENTIFIER"] for entry in ours} >= {"spectrum2", "spectrum2_backend_launcher"}
+    assert {entry["SPECTRUM2_NETWORK"] for entry in ours} == {"prpl-irc"}
+    about_romeo = entries(gateway, "SPECTRUM2_USER=romeo@prosody.test")
+    logged_in = [entry for entry in about_romeo if entry["MESSAGE"].startswith("logged in")]
+    assert logged_in and logged_in[0]["SPECTRUM2_BACKEND"].isdigit()
+    assert logged_in[0]["PRIORITY"] == "6"
+
+    os.kill(pid, signal.SIGSEGV)
+    await gateway.journal_says("a backend is gone")
+    died = message_id("A backend died")
+    gone = [entry for entry in entries(gateway, f"MESSAGE_ID={died}")
+            if entry["SYSLOG_IDENTIFIER"] == "spectrum2"]
+    assert gone[0]["SPECTRUM2_PID"] == str(pid) and gone[0]["SPECTRUM2_BACKEND"].isdigit()
+
+
+async def test_the_catalog_explains_what_an_admin_must_act_on(transport):
+    irc = transport.prepared("irc", service__password="escalus")
+    irc.write()
+    await systemctl("start", "--no-block", irc.unit)
+    await irc.says_of_itself("service.password")
+    explained = subprocess.run(["journalctl", "--catalog", "--no-pager", f"--unit={irc.unit}",
+                                f"MESSAGE_ID={message_id('The XMPP server refuses')}"],
+                               capture_output=True, text=True, check=True).stdout
+    assert "Subject: The XMPP server refuses the transport" in explained
+    assert "Compare service.password" in explained
+
+
+async def test_a_wrong_file_is_explained_too(transport):
+    irc = transport.prepared("irc", service__port="many")
+    await irc.fails_to_start()
+    wrong, *_ = entries(irc, f"MESSAGE_ID={message_id('The configuration of a transport cannot work')}")
+    assert "service.port" in wrong["MESSAGE"] and wrong["PRIORITY"] == "3"

@@ -33,7 +33,7 @@ class Transport:
         self.unit = f"spectrum2@{name}.service"
         self.backend_unit = f"spectrum2-backend@{name}.service"
         self.socket_unit = f"spectrum2-backend@{name}.socket"
-        self._born = time.time()
+        self.born = time.time()
         self.file = Path(f"/etc/spectrum2/transports/{name}.cfg")
         given = {key.replace("__", ".", 1): value for key, value in options.items()}
         self.vhosts = given.get("vhosts.vhost") or []
@@ -55,6 +55,8 @@ class Transport:
             section, key = option.split(".", 1)
             for each in value if isinstance(value, list) else [] if value is None else [value]:
                 sections.setdefault(section, []).append(f"{key} = {each}")
+        self.file.touch()
+        self.file.chmod(0o640)  # Its directory gives it the daemons' group.
         self.file.write_text("".join(f"[{section}]\n{chr(10).join(lines)}\n\n" for section, lines in sections.items()))
 
     async def start(self) -> None:
@@ -138,7 +140,7 @@ class Transport:
 
     def journal(self) -> str:
         """All that the daemon and the launcher have written in this scenario."""
-        return journal(units=[self.unit, self.backend_unit], since=self._born)
+        return journal(units=[self.unit, self.backend_unit], since=self.born)
 
 
 def descendants(pid: int) -> list[int]:

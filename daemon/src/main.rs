@@ -28,7 +28,8 @@ use spectrum2::systemd::Notifier;
 use spectrum2::{backend_config, certificate, logging, metrics, pidfile, xmpp_link};
 use spectrum2_config::check::report_with;
 use spectrum2_config::{Config, ExitKind, Instance, Overrides, Problem, help_text};
-use spectrum2_log::log4j;
+use spectrum2_log::journal::Journal;
+use spectrum2_log::{Level, log4j, message_id};
 use tracing::{error, info, warn};
 
 fn main() -> ExitCode {
@@ -191,6 +192,9 @@ fn read_again(file: &Path, overrides: &Overrides) -> Result<Arc<Config>, String>
     for warning in warnings {
         warn!("{warning}");
     }
+    if let Some(text) = exposed(&config) {
+        return Err(text);
+    }
     Ok(Arc::new(config))
 }
 
@@ -210,9 +214,10 @@ fn become_who_we_are(
     // One for each transport, as if each had a process: who serves a JID is found, and nobody serves it twice.
     let mut pid_files = Vec::new();
     let mut paths = Vec::new();
-    for path in vhosts.iter().chain([&config]).map(|config| &config.service.pidfile) {
+    for service in vhosts.iter().chain([&config]).map(|config| &config.service) {
+        let path = &service.pidfile;
         if arguments.backend_socket.is_none() && !paths.contains(&path) {
-            pid_files.extend(take_pid_file(path, arguments, identity.as_ref())?);
+            pid_files.extend(take_pid_file(path, &service.jid, arguments, identity.as_ref())?);
             paths.push(path);
         }
     }
@@ -267,6 +272,7 @@ fn make_log_directories(config: &Config, arguments: &Run, identity: Option<&Iden
 /// to start that the file cannot be written: Spectrum 2 writes none there.
 fn take_pid_file(
     path: &Path,
+    jid: &str,
     arguments: &Run,
     identity: Option<&Identity>,
 ) -> Result<Option<PidFile>, Failure> {
@@ -274,7 +280,10 @@ fn take_pid_file(
         path.parent().map_or(Ok(()), |directory| privileges::create_directory(directory, identity));
     match (directory.map_err(Failure::from), PidFile::take(path)) {
         (_, Ok(file)) => Ok(Some(file)),
-        (_, Err(error @ pidfile::Error::Taken { .. })) => Err(error.into()),
+        (_, Err(error @ pidfile::Error::Taken { .. })) => {
+            let failure = Failure::from(error);
+            Err(Failure { text: format!("{jid}: {}", failure.text), ..failure })
+        }
         (Err(failure), Err(_)) if arguments.daemonized => Err(failure),
         (Ok(()), Err(error)) if arguments.daemonized => Err(error.into()),
         (_, Err(error)) => {
@@ -302,13 +311,24 @@ fn load(arguments: &Run) -> Result<TransportFile, Failure> {
 }
 
 fn load_one(path: &Path, overrides: &Overrides) -> Result<(Config, Vec<Problem>), Failure> {
-    Config::load(path, overrides).map_err(|problems| {
+    let (config, warnings) = Config::load(path, overrides).map_err(|problems| {
         let exit = match problems.exit_kind() {
             ExitKind::NotPermitted => Exit::NotPermitted,
             ExitKind::Ok | ExitKind::Configuration => Exit::Config,
         };
         Failure::new(problems.to_string(), exit)
-    })
+    })?;
+    match exposed(&config) {
+        Some(text) => Err(Failure::new(text, Exit::NotPermitted).explained_by(message_id::SECRET_EXPOSED)),
+        None => Ok((config, warnings)),
+    }
+}
+
+/// Secrets that everybody on the machine can read, a line each, with what mends it.
+fn exposed(config: &Config) -> Option<String> {
+    let exposed = config.exposed_secrets();
+    let lines: Vec<_> = exposed.iter().map(ToString::to_string).collect();
+    (!lines.is_empty()).then(|| lines.join("\n"))
 }
 
 fn check(files: &[PathBuf], quiet: bool) -> ExitCode {
@@ -361,24 +381,42 @@ fn print(text: &str, exit: ExitCode) -> ExitCode {
 struct Failure {
     text: String,
     exit: Exit,
+    message_id: &'static str,
 }
 
 impl Failure {
     const fn new(text: String, exit: Exit) -> Self {
-        Self { text, exit }
+        let message_id = match exit {
+            Exit::NotPermitted => message_id::NOT_PERMITTED,
+            Exit::Unavailable => message_id::BACKEND_UNAVAILABLE,
+            Exit::Ok | Exit::Usage | Exit::Software | Exit::Config => message_id::CONFIGURATION_WRONG,
+        };
+        Self { text, exit, message_id }
+    }
+
+    /// With another explanation in the journal's catalog than the one that fits most failures of its kind.
+    fn explained_by(self, message_id: &'static str) -> Self {
+        Self { message_id, ..self }
     }
 
     /// Into the log.
     fn report(self) -> ExitCode {
         for line in self.text.lines() {
-            error!("{line}");
+            error!(message_id = self.message_id, "{line}");
         }
         self.tell_service_manager()
     }
 
     /// To the person who typed the command; nothing is logged yet.
     fn report_on_stderr(self) -> ExitCode {
-        let _ = writeln!(io::stderr(), "{}", self.text);
+        match Journal::of_stderr("spectrum2", &[]) {
+            Some(journal) => {
+                self.text
+                    .lines()
+                    .for_each(|line| journal.send(Level::Error, line, Some(self.message_id), &[]));
+            }
+            None => drop(writeln!(io::stderr(), "{}", self.text)),
+        }
         self.tell_service_manager()
     }
 
@@ -391,7 +429,7 @@ impl Failure {
 
 impl From<OpenError> for Failure {
     fn from(error: OpenError) -> Self {
-        Self::new(error.to_string(), Exit::from(&error))
+        Self::new(error.to_string(), Exit::from(&error)).explained_by(message_id::DATABASE_UNUSABLE)
     }
 }
 
@@ -407,7 +445,11 @@ impl From<pidfile::Error> for Failure {
             pidfile::Error::Taken { .. } => Exit::Unavailable,
             _ => Exit::NotPermitted,
         };
-        Self::new(error.to_string(), exit)
+        let message_id = match error {
+            pidfile::Error::Taken { .. } => message_id::RUNS_ALREADY,
+            _ => message_id::NOT_PERMITTED,
+        };
+        Self::new(error.to_string(), exit).explained_by(message_id)
     }
 }
 
@@ -424,12 +466,19 @@ impl From<client_links::OpenError> for Failure {
 impl From<certificate::Error> for Failure {
     fn from(error: certificate::Error) -> Self {
         let exit = if error.denied { Exit::NotPermitted } else { Exit::Config };
-        Self::new(error.to_string(), exit)
+        Self::new(error.to_string(), exit).explained_by(message_id::CERTIFICATE_UNUSABLE)
     }
 }
 
 impl From<run::Failure> for Failure {
     fn from(error: run::Failure) -> Self {
-        Self::new(error.to_string(), error.exit())
+        let message_id = match error {
+            run::Failure::Refused(_) => message_id::COMPONENT_REFUSED,
+            run::Failure::Unavailable(_) => message_id::COMPONENT_LOST,
+            run::Failure::Misconfigured(_) => message_id::BACKEND_USELESS,
+            run::Failure::Storage => message_id::DATABASE_FAILED,
+            _ => message_id::NOT_PERMITTED,
+        };
+        Self::new(error.to_string(), error.exit()).explained_by(message_id)
     }
 }

@@ -34,6 +34,7 @@ use crate::status::{self, ShellFigures, Snapshot, Status, XmppState};
 use crate::storage::{Reply, Request, Storage};
 use crate::supervisor::{Order, Reporter};
 use crate::xmpp_link::{self, LinkError, Report, XmppLink, XmppStream};
+use spectrum2_log::message_id;
 
 /// From SIGTERM to the end. The service manager's patience is much longer; that of an admin is not.
 pub const STOP_TIME: Duration = Duration::from_millis(1500);
@@ -365,6 +366,7 @@ impl<C: Core> Shell<C> {
         self.refusal.clear();
         if self.xmpp.take().is_some() {
             tracing::warn!(
+                message_id = message_id::COMPONENT_LOST,
                 "The connection to the XMPP server at {address} as {jid} is lost: {error}. {again}"
             );
             self.event(Event::XmppDown);
@@ -372,7 +374,9 @@ impl<C: Core> Shell<C> {
             // Logged by the supervisor, who decides what that means for the process.
             self.refusal = refusal;
         } else {
-            tracing::warn!("{} {again}", refusal.trim_end());
+            let refused = error.is_final();
+            let message_id = if refused { message_id::COMPONENT_REFUSED } else { message_id::COMPONENT_LOST };
+            tracing::warn!(message_id, "{} {again}", refusal.trim_end());
         }
     }
 

@@ -25,6 +25,7 @@ use crate::metrics::{self, Watched};
 use crate::run::{Core, Failure, Parts, Shell};
 use crate::status::{self, Snapshot};
 use crate::systemd::{Notifier, Watchdog};
+use spectrum2_log::message_id;
 
 /// How long the first connection may take. The unit's `TimeoutStartSec=` is longer.
 const START_TIME: Duration = Duration::from_secs(45);
@@ -393,7 +394,11 @@ impl Supervisor {
         for member in &mut self.members {
             let refusal = &member.snapshot.borrow().refusal;
             if !refusal.is_empty() && *refusal != member.logged {
-                tracing::error!("{} The other transports of this file go on.", refusal.trim_end());
+                tracing::error!(
+                    message_id = message_id::COMPONENT_REFUSED,
+                    "{} The other transports of this file go on.",
+                    refusal.trim_end()
+                );
                 member.logged.clone_from(refusal);
             }
         }

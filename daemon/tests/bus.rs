@@ -138,6 +138,7 @@ impl Place {
              [database]\ntype=sqlite3\ndatabase={directory}/lib/database.sql\n"
         );
         fs::write(self.path("irc_1.cfg"), text).unwrap();
+        fs::set_permissions(self.path("irc_1.cfg"), fs::Permissions::from_mode(0o600)).unwrap();
     }
 
     fn start(&self) -> Process {

@@ -56,6 +56,7 @@ impl Place {
              [database]\ntype=sqlite3\ndatabase={directory}/lib/database.sql\n"
         );
         fs::write(&file, text).unwrap();
+        fs::set_permissions(&file, fs::Permissions::from_mode(0o600)).unwrap();
         file
     }
 
@@ -258,7 +259,7 @@ fn in_the_background_it_is_ready_when_the_command_returns() {
 
     let second = place.start(&config);
     assert_eq!(second.status.code(), Some(69));
-    let already = format!("This transport already runs as process {}, says ", transport.pid);
+    let already = format!("irc.example.org: This transport already runs as process {}, says ", transport.pid);
     assert!(text(&second.stderr).contains(&already), "{}", text(&second.stderr));
 
     transport.stop();
@@ -436,6 +437,59 @@ fn a_database_of_somebody_else_is_not_permitted() {
         nobody.uid
     );
     assert!(text(&output.stderr).contains(&why), "{}", text(&output.stderr));
+}
+
+#[test]
+fn a_secret_that_everybody_can_read_is_refused_with_the_command_that_mends_it() {
+    let place = Place::new();
+    let config = place.transport(5347, "group=daemon\nuser=nobody");
+    fs::set_permissions(&config, fs::Permissions::from_mode(0o644)).unwrap();
+    let name = config.to_str().unwrap();
+    for arguments in [&["-n", name][..], &[name], &["check", name]] {
+        let output = place.spectrum2(arguments);
+        assert_eq!(output.status.code(), Some(77), "{arguments:?}");
+        let said = format!("{}{}", text(&output.stdout), text(&output.stderr));
+        let fix = format!("Run: chown root:daemon {name} && chmod 640 {name}\n");
+        assert!(said.contains(&fix), "{said}");
+        assert!(!said.contains("m0ntague"), "{said}");
+    }
+    assert!(!place.path("run/irc.pid").exists());
+}
+
+#[test]
+fn only_the_groups_of_the_user_are_left() {
+    if !geteuid().is_root() {
+        return;
+    }
+    let place = Place::new();
+    let server = Server::start();
+    let nobody = User::from_name("nobody").unwrap().unwrap();
+    let config = place.transport(server.port, "user=nobody\ngroup=daemon");
+    chown(&config, Some(nobody.uid.as_raw()), None).unwrap();
+    // As somebody may start it who is in many groups.
+    let output = Command::new("setpriv")
+        .args(["--groups", "0,4,24,27"])
+        .arg(place.path("spectrum2"))
+        .arg(&config)
+        .env_remove("NOTIFY_SOCKET")
+        .env("DBUS_SYSTEM_BUS_ADDRESS", "unix:path=/nonexistent")
+        .stdout(File::create(place.path("stdout")).unwrap())
+        .stderr(File::create(place.path("log")).unwrap())
+        .status()
+        .unwrap();
+    assert_eq!(output.code(), Some(0), "{}", fs::read_to_string(place.path("log")).unwrap());
+    let transport = Background::of(place.path("run/irc.pid"));
+    let daemon = nix::unistd::Group::from_name("daemon").unwrap().unwrap().gid;
+    assert_eq!(transport.says("status", "Groups:"), format!("Groups: {daemon}"));
+    // Whoever has none of these and may not gain any is no root, and will not be.
+    for set in ["CapInh:", "CapPrm:", "CapEff:", "CapAmb:"] {
+        assert_eq!(transport.says("status", set), format!("{set} 0000000000000000"));
+    }
+    assert_eq!(transport.says("status", "NoNewPrivs:"), "NoNewPrivs: 1");
+    let uid = nobody.uid;
+    assert_eq!(transport.says("status", "Uid:"), format!("Uid: {uid} {uid} {uid} {uid}"));
+    assert_eq!(transport.says("status", "Gid:"), format!("Gid: {daemon} {daemon} {daemon} {daemon}"));
+    transport.stop();
 }
 
 #[test]

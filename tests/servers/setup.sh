@@ -34,6 +34,9 @@ install -m 644 ngircd.conf /etc/ngircd/ngircd.conf
 mkdir -p /etc/systemd/journald.conf.d
 printf '[Journal]\nStorage=volatile\nRateLimitIntervalSec=0\n' > /etc/systemd/journald.conf.d/tests.conf
 
+# dpkg would have done it.
+journalctl --update-catalog
+
 if [ -e /usr/lib/sysusers.d/spectrum2.conf ]; then
     systemd-sysusers spectrum2.conf
 fi

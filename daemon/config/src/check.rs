@@ -37,7 +37,8 @@ pub fn report_with(
     };
     let mut problems = reading.problems;
     problems.extend(reading.differences);
-    problems.extend(reading.config.exposed_secrets());
+    let exposed = reading.config.exposed_secrets();
+    problems.extend(exposed.clone());
     let vhosts = if overrides.jid.is_none() { reading.config.further_jids() } else { Vec::new() };
     for jid in &vhosts {
         let more = of_vhost(path, overrides, jid);
@@ -53,7 +54,12 @@ pub fn report_with(
 
     let failed = problems.iter().any(|problem| problem.severity == Severity::Error);
     let summary = if failed { String::new() } else { summary(&reading.config, &vhosts) + &remarks.summary };
-    let exit = if failed { ExitKind::Configuration } else { ExitKind::Ok };
+    let is_exposure = |problem: &&Problem| problem.severity != Severity::Error || exposed.contains(problem);
+    let exit = match failed {
+        false => ExitKind::Ok,
+        true if problems.iter().all(|problem| is_exposure(&problem)) => ExitKind::NotPermitted,
+        true => ExitKind::Configuration,
+    };
     (list(&problems) + &summary + &verdict(&problems), exit)
 }
 

@@ -5,6 +5,8 @@ use std::io::{self, Read};
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
+use nix::unistd::{Group, User, getegid, geteuid, getgroups};
+
 use crate::checks::Finding;
 use crate::problem::{ExitKind, Problem, Problems, Severity};
 use crate::table::Config;
@@ -104,35 +106,94 @@ fn missing(path: &Path) -> bool {
 }
 
 impl Config {
-    /// Warns about files with secrets that everybody on the machine can read. Credentials of systemd are not
-    /// among them: it guards those itself.
+    /// The files with secrets that everybody on the machine can read or change, each with what mends it. Credentials of
+    /// systemd are not among them: it guards those itself.
     #[must_use]
     pub fn exposed_secrets(&self) -> Vec<Problem> {
-        const OTHERS_READ: u32 = 0o004;
-        let service = &self.service;
-        let group = [&service.group, &service.user].into_iter().find(|name| !name.is_empty());
-        let group = group.map_or("spectrum", String::as_str);
-        self.secret_files
-            .iter()
-            .filter(|file| fs::metadata(file).is_ok_and(|file| file.permissions().mode() & OTHERS_READ != 0))
-            .map(|file| Problem {
-                severity: Severity::Warning,
+        let exposed = self.secret_files.iter().filter_map(|file| Some((file, exposure(file)?)));
+        exposed
+            .map(|(file, exposure)| Problem {
+                severity: Severity::Error,
                 file: Some(file.clone()),
                 line: None,
                 key: None,
                 text: format!(
-                    "Everybody on this machine can read the secrets in this file. \
-                     Run: chown root:{group} {file} && chmod 640 {file}",
-                    file = file.display()
+                    "Everybody on this machine can {exposure}, and secrets are in it, so the transport does not start. \
+                     Run: {}",
+                    self.closing(file)
                 ),
             })
             .collect()
     }
+
+    /// The command that leaves a file to root and to those who must read it.
+    fn closing(&self, file: &Path) -> String {
+        let file = shell_word(file);
+        match self.readers() {
+            Some(group) => format!("chown root:{group} {file} && chmod 640 {file}"),
+            None => format!("chmod 600 {file}"),
+        }
+    }
+
+    /// The group that must read the file; none if it is only for its owner, or for root.
+    fn readers(&self) -> Option<String> {
+        let service = &self.service;
+        if !service.group.is_empty() {
+            return Some(service.group.clone());
+        }
+        if !service.user.is_empty() {
+            let user = User::from_name(&service.user).ok().flatten();
+            let group = user.and_then(|user| Group::from_gid(user.gid).ok().flatten());
+            return Some(group.map_or_else(|| service.user.clone(), |group| group.name));
+        }
+        // Whom the unit runs as. Somebody else's own daemon has no part in that group.
+        let ours = Group::from_name(UNITS_GROUP).ok().flatten()?;
+        let is_in = geteuid().is_root()
+            || getegid() == ours.gid
+            || getgroups().is_ok_and(|all| all.contains(&ours.gid));
+        is_in.then_some(ours.name)
+    }
+}
+
+/// The group of the units that packages install.
+const UNITS_GROUP: &str = "spectrum";
+
+/// What everybody can do with the file, the directories above it considered.
+fn exposure(file: &Path) -> Option<&'static str> {
+    const OTHERS_READ: u32 = 0o004;
+    const OTHERS_WRITE: u32 = 0o002;
+    const OTHERS_PASS: u32 = 0o001;
+    let mode = |path: &Path| fs::metadata(path).map(|data| data.permissions().mode()).unwrap_or_default();
+    // Where it really is: a link in an open directory may lead to a closed one.
+    let file = fs::canonicalize(file).ok()?;
+    let is_open = file.ancestors().skip(1).all(|directory| mode(directory) & OTHERS_PASS != 0);
+    match mode(&file) {
+        _ if !is_open => None,
+        mode if mode & OTHERS_READ != 0 => Some("read this file"),
+        mode if mode & OTHERS_WRITE != 0 => Some("change this file"),
+        _ => None,
+    }
+}
+
+/// A path as one word for a shell.
+fn shell_word(path: &Path) -> String {
+    let text = path.display().to_string();
+    let is_plain = |c: char| c.is_alphanumeric() || "/._-+@%,:=".contains(c);
+    if text.chars().all(is_plain) { text } else { format!("'{}'", text.replace('\'', "'\\''")) }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_is_to_be_typed_is_one_word() {
+        assert_eq!(
+            shell_word(Path::new("/etc/spectrum2/transports/irc.cfg")),
+            "/etc/spectrum2/transports/irc.cfg"
+        );
+        assert_eq!(shell_word(Path::new("/srv/it's here; rm")), "'/srv/it'\\''s here; rm'");
+    }
 
     #[test]
     fn only_comments_may_have_another_encoding() {

@@ -14,7 +14,8 @@ struct Directory(PathBuf);
 
 impl Directory {
     fn new(test: &str) -> Self {
-        let path = Path::new(env!("CARGO_TARGET_TMPDIR")).join(test);
+        // Where everybody gets through.
+        let path = std::env::temp_dir().join(format!("spectrum2-config-{test}-{}", std::process::id()));
         let _ = fs::remove_dir_all(&path);
         fs::create_dir_all(&path).unwrap();
         Self(path)
@@ -75,24 +76,69 @@ fn an_endless_secret_file_is_refused() {
 }
 
 #[test]
-fn a_secret_that_everybody_can_read_is_noticed() {
+fn a_secret_that_everybody_can_read_or_change_is_an_error() {
     let directory = Directory::new("exposed");
     let secret = directory.write("secret", 0o644, "secret\n");
     let text = |secret: &str| format!("[service]\njid=icq.example.org\nport=5347\ngroup=bridges\n{secret}\n");
+    let exposed_in = |file: &Path| Config::load(file, &Overrides::default()).unwrap().0.exposed_secrets();
 
     let file = directory.write("public.cfg", 0o644, text("password=secret"));
-    let exposed = Config::load(&file, &Overrides::default()).unwrap().0.exposed_secrets();
-    assert_eq!(exposed.len(), 1);
-    let (name, problem) = (file.display(), exposed[0].to_string());
-    assert!(problem.ends_with(&format!("Run: chown root:bridges {name} && chmod 640 {name}")), "{problem}");
+    let exposed = exposed_in(&file);
+    let name = file.display();
+    assert_eq!(
+        exposed.iter().map(ToString::to_string).collect::<Vec<_>>(),
+        [format!(
+            "{name}: Everybody on this machine can read this file, and secrets are in it, so the transport does not \
+             start. Run: chown root:bridges {name} && chmod 640 {name}"
+        )]
+    );
+    let (report, exit) = report(&file, &Overrides::default());
+    assert!(report.contains("error: ") && report.contains("Run: chown root:bridges"), "{report}");
+    assert_eq!(exit, ExitKind::NotPermitted);
 
     let file = directory.write("private.cfg", 0o640, text("password=secret"));
-    assert_eq!(Config::load(&file, &Overrides::default()).unwrap().0.exposed_secrets(), []);
-
+    assert_eq!(exposed_in(&file), []);
+    // Without a secret it may be public.
     let file = directory.write("elsewhere.cfg", 0o644, text(&format!("password_file={}", secret.display())));
-    let exposed = Config::load(&file, &Overrides::default()).unwrap().0.exposed_secrets();
+    let exposed = exposed_in(&file);
     assert_eq!(exposed.len(), 1);
     assert_eq!(exposed[0].file.as_deref(), Some(secret.as_path()));
+
+    let file = directory.write("writable.cfg", 0o602, text("password=secret"));
+    assert!(exposed_in(&file)[0].to_string().contains("can change this file"));
+}
+
+#[test]
+fn a_directory_that_lets_nobody_through_keeps_what_is_in_it() {
+    let directory = Directory::new("closed");
+    let file =
+        directory.write("public.cfg", 0o644, "[service]\njid=icq.example.org\nport=5347\npassword=secret\n");
+    let exposed = || Config::load(&file, &Overrides::default()).unwrap().0.exposed_secrets().len();
+    let pass = |mode| fs::set_permissions(file.parent().unwrap(), Permissions::from_mode(mode)).unwrap();
+    pass(0o750);
+    assert_eq!(exposed(), 0);
+    pass(0o711);
+    assert_eq!(exposed(), 1);
+    // It counts where the file is, not where a link to it is.
+    pass(0o700);
+    let open = Directory::new("open");
+    let link = open.0.join("link.cfg");
+    std::os::unix::fs::symlink(&file, &link).unwrap();
+    assert_eq!(Config::load(&link, &Overrides::default()).unwrap().0.exposed_secrets(), []);
+}
+
+#[test]
+fn who_must_read_the_file_follows_from_who_runs() {
+    let directory = Directory::new("readers");
+    let fix = |user: &str| {
+        let text = format!("[service]\njid=icq.example.org\nport=5347\npassword=secret\nuser={user}\n");
+        let file = directory.write("icq.cfg", 0o644, text);
+        Config::load(&file, &Overrides::default()).unwrap().0.exposed_secrets()[0].to_string()
+    };
+    // Its own group, which is not called so everywhere.
+    let group = nix::unistd::User::from_name("nobody").unwrap().unwrap().gid;
+    let group = nix::unistd::Group::from_gid(group).unwrap().unwrap().name;
+    assert!(fix("nobody").contains(&format!("chown root:{group} ")), "{}", fix("nobody"));
 }
 
 #[test]

@@ -19,6 +19,8 @@ pub const BACKEND_CRASH_LOOP: &str = "0293f5d9948f4b2baac2ff185cb7cd20";
 pub const USER_LOCKED_OUT: &str = "9aabeab96bd8499d91ab5e1a97ea1c22";
 /// A legacy network refused a login for a reason that only the user can mend.
 pub const LOGIN_REFUSED: &str = "dc4e94a2570d45b0af58e88b04249277";
+/// The certificate for clients cannot be used, and the transport does not start.
+pub const CERTIFICATE_UNUSABLE: &str = "27356ec0bc574933990770f53b595e53";
 /// The certificate of a legacy network cannot be trusted.
 pub const CERTIFICATE_REFUSED: &str = "32fe57bb9bd3494baf806b58e7b83d1a";
 /// The database cannot be opened, and the transport does not start.

@@ -12,6 +12,7 @@ use std::sync::Arc;
 use jid::{BareJid, Jid};
 use serde::{Deserialize, Serialize};
 use spectrum2_config::{Config, Secret};
+use spectrum2_log::message_id;
 use tracing::{error, info, warn};
 
 use super::adhoc::Job;
@@ -438,7 +439,10 @@ impl Gateway {
                 "The configuration is reloaded, but these options need a restart of the transport: {}.",
                 waiting.join(", ")
             ),
-            Err(refusal) => error!("The configuration is not reloaded, and stays as it was: {refusal}"),
+            Err(refusal) => error!(
+                message_id = message_id::CONFIGURATION_KEPT,
+                "The configuration is not reloaded, and stays as it was: {refusal}"
+            ),
         }
         for asker in std::mem::take(&mut self.cx.reloading) {
             self.cx.answer(asker, outcome.clone().map(Answer::Reloaded));

@@ -125,6 +125,8 @@ pub struct Context {
     pub(super) started: Time,
     /// How many users are registered.
     pub(super) registered: u64,
+    /// Whether it was logged that there is no room for more.
+    pub(super) full_told: bool,
     /// Process ids of the backends that died last.
     pub(super) crashed: VecDeque<u32>,
     /// The daemon's own memory, as last measured.
@@ -189,6 +191,7 @@ impl Context {
             counters: Counters::default(),
             started: now,
             registered: 0,
+            full_told: false,
             crashed: VecDeque::new(),
             memory: Memory::default(),
             reloading: Vec::new(),
@@ -374,6 +377,14 @@ impl Context {
     pub(super) fn archive_queries(&self, user: &BareJid) -> usize {
         let is_query = |pending: &&Pending| matches!(pending, Pending::ArchivePage(jid, _) | Pending::ArchiveEnds(jid, _) if jid == user);
         self.pending.values().filter(is_query).count()
+    }
+
+    /// Whether nobody else can register; those who are being registered count.
+    pub(super) fn is_full(&self) -> bool {
+        let under_way = self.pending.values().filter(
+            |pending| matches!(pending, Pending::Register(_, _, new) | Pending::NameTaken(_, _, new) if new.id == 0),
+        );
+        self.registered + under_way.count() as u64 >= u64::from(self.config.service.max_users)
     }
 
     /// Whether the registration of this user is being deleted.

@@ -2,6 +2,7 @@
 
 use jid::BareJid;
 use spectrum2_backend_protocol::{Capabilities, Extensions, Frame, Stats, extension};
+use spectrum2_log::message_id;
 use spectrum2_xmpp::xep_0085::ChatState;
 use tracing::{debug, error, info, trace, warn};
 
@@ -71,9 +72,11 @@ impl Gateway {
             // A spare one that ends is no trouble, nor a sign of one.
             if !backend.users.is_empty() {
                 warn!(
+                    backend = link.0,
                     pid = backend.pid,
                     users = backend.users.len(),
                     reason,
+                    message_id = message_id::BACKEND_CRASHED,
                     "a backend is gone; its users are logged in again"
                 );
                 self.cx.crashed(backend.pid, reason);
@@ -90,7 +93,13 @@ impl Gateway {
         self.cx.pool.failures = self.cx.pool.failures.saturating_add(1);
         self.cx.counters.fault(Fault::Backend);
         let pause = (1_000_u64 << self.cx.pool.failures.min(6)).min(SPAWN_PAUSE);
-        warn!(reason, pause_s = pause / 1_000, "no backend could be started; trying again");
+        warn!(
+            backend = link.0,
+            reason,
+            pause_s = pause / 1_000,
+            message_id = message_id::BACKEND_UNAVAILABLE,
+            "no backend could be started; trying again"
+        );
         self.cx.problem = Some(format!("no backend can be started ({reason})"));
         let pause = self.cx.jitter(pause);
         self.cx.timers.set(Timer::Spawn, self.cx.now.after(pause));
@@ -178,7 +187,7 @@ impl Gateway {
 
     /// The backend says why it cannot work.
     fn problem(&mut self, text: &str, fatal: bool) {
-        error!(problem = text, "the backend cannot work");
+        error!(problem = text, message_id = message_id::BACKEND_USELESS, "the backend cannot work");
         self.cx.problem = Some(text.to_owned());
         // Not from one that has talked to a network: a plugin that was taken over must not end the daemon.
         if fatal && !self.cx.proven {
@@ -189,13 +198,14 @@ impl Gateway {
     /// A frame about one user. It counts only if he is on this backend: one backend has no say over others' users.
     fn user_frame(&mut self, link: Link, frame: Frame) {
         let Some(name) = user_of(&frame) else {
-            debug!(frame = frame.name(), "a frame that only the daemon sends is ignored");
+            debug!(backend = link.0, frame = frame.name(), "a frame that only the daemon sends is ignored");
             return;
         };
         let Some(user) = BareJid::new(name).ok().and_then(|jid| self.users.get_mut(&jid)) else { return };
         if user.link() != Some(link) {
             info!(
                 user = name,
+                backend = link.0,
                 frame = frame.name(),
                 "a frame for a user who is not on this backend is ignored"
             );
@@ -229,7 +239,9 @@ impl Gateway {
             Frame::RoomList(list) => user.room_list(cx, &list),
             Frame::RoomBookmarks(list) => user.room_bookmarks(cx, &list),
             Frame::Result(result) => user.message_result(cx, &result),
-            other => debug!(frame = other.name(), "a frame without meaning here is ignored"),
+            other => {
+                debug!(backend = link.0, frame = other.name(), "a frame without meaning here is ignored");
+            }
         }
     }
 }

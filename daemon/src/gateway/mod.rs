@@ -45,6 +45,7 @@ use regex::Regex;
 use serde::{Deserialize, Serialize};
 use spectrum2_backend_protocol::Frame;
 use spectrum2_config::Config;
+use spectrum2_log::message_id;
 use spectrum2_xmpp::Element;
 use spectrum2_xmpp::stanza::{Condition, ErrorType, Kind, Stanza, StanzaError};
 use spectrum2_xmpp::xep_0356::{Edition, Privileges};
@@ -446,7 +447,7 @@ impl Gateway {
                 | Pending::Unregister(jid, registrar),
                 Err(error),
             ) => {
-                error!(%error, "a registration could not be stored");
+                error!(%error, user = %jid, message_id = message_id::DATABASE_FAILED, "a registration could not be stored");
                 self.cx.not_stored(registrar);
                 self.with(&jid, User::registration_settled);
             }
@@ -455,16 +456,22 @@ impl Gateway {
                 self.cx.answer(asker, Err(Refusal::Failed(error.to_string())));
             }
             (Pending::CountUsers, Ok(Answer::Count(count))) => self.cx.registered = count,
-            (Pending::CountUsers, Err(error)) => error!(%error, "the users could not be counted"),
+            (Pending::CountUsers, Err(error)) => {
+                error!(%error, message_id = message_id::DATABASE_FAILED, "the users could not be counted");
+            }
             (Pending::OnlineUsers, Err(error)) => {
-                error!(%error, "who was online before the restart could not be read");
+                error!(%error, message_id = message_id::DATABASE_FAILED, "who was online before the restart could not be read");
             }
             (Pending::Admitted(jid), Ok(Answer::Id(id))) => self.with(&jid, |user, cx| user.kept(cx, id)),
-            (Pending::Admitted(jid), Err(error)) => error!(%error, user = %jid, "a user could not be stored"),
+            (Pending::Admitted(jid), Err(error)) => {
+                error!(%error, user = %jid, message_id = message_id::DATABASE_FAILED, "a user could not be stored");
+            }
             (Pending::Archived(count), answer) => self.cx.archived(count, answer),
             (Pending::Pruned, answer) => self.cx.pruned(answer),
             (Pending::NewestArchived, Ok(Answer::Id(newest))) => self.cx.ids_were_given(newest),
-            (Pending::NewestArchived, Err(error)) => error!(%error, "the archives could not be looked at"),
+            (Pending::NewestArchived, Err(error)) => {
+                error!(%error, message_id = message_id::DATABASE_FAILED, "the archives could not be looked at");
+            }
             (Pending::ArchivePage(_, asked), answer) => self.cx.archive_page(&asked, answer),
             (Pending::ArchiveEnds(_, iq), answer) => self.cx.archive_ends(&iq, answer),
             (Pending::Past(jid, node), answer) => {
@@ -479,7 +486,9 @@ impl Gateway {
             (Pending::Export(asker, _), Err(error)) => {
                 self.cx.answer(asker, Err(Refusal::Failed(error.to_string())));
             }
-            (Pending::Write(what), Err(error)) => error!(%error, what, "could not be stored"),
+            (Pending::Write(what), Err(error)) => {
+                error!(%error, what, message_id = message_id::DATABASE_FAILED, "could not be stored");
+            }
             (Pending::Write(_), Ok(_)) => {}
             (_, Ok(_)) => {
                 error!("storage answered something else than was asked");
@@ -514,7 +523,7 @@ impl Gateway {
                 let error = answer
                     .err()
                     .map_or_else(|| "no user in the answer".to_owned(), |error| error.to_string());
-                error!(user = %jid, error, "a user could not be loaded");
+                error!(user = %jid, error, message_id = message_id::DATABASE_FAILED, "a user could not be loaded");
                 let early = self.users.remove(jid).and_then(|user| user.early).unwrap_or_default();
                 let text = "The gateway cannot read its database now; try again later";
                 for early in early {

@@ -4,13 +4,14 @@ use jid::{BareJid, Jid};
 use serde::{Deserialize, Serialize};
 use spectrum2_backend_protocol::{Frame, Logout};
 use spectrum2_config::Secret;
+use spectrum2_log::message_id;
 use spectrum2_xmpp::roster::{self, Item, Subscription};
 use spectrum2_xmpp::stanza::{Condition, ErrorType, iq_result};
 use spectrum2_xmpp::xep_0004::{Field, FieldType, Form, FormType};
 use spectrum2_xmpp::xep_0077::{Query as Question, Submission, Values};
 use spectrum2_xmpp::xep_0356::Privileges;
 use spectrum2_xmpp::{Element, ns};
-use tracing::info;
+use tracing::{info, warn};
 
 use super::account::Refused;
 use super::admin::{Account, Answer, Asker, Refusal};
@@ -166,12 +167,60 @@ impl User {
 
     /// Without a password a name is a claim: the first one has it.
     fn check_name(&self, cx: &mut Context, registrar: Registrar, registration: Registration) {
+        // Two answers of storage that cross would leave us with what the database has not.
+        if cx.is_pending(&self.jid) {
+            return self.not_now(cx, registrar);
+        }
+        if self.registration.is_none() && cx.is_full() {
+            return self.no_room(cx, registrar);
+        }
         if !registration.password.is_empty() {
             self.save_registration(cx, registrar, registration);
         } else {
             let request =
                 storage::Request::LegacyNameTaken(registration.legacy_name.clone(), self.jid.clone());
             cx.ask(request, Pending::NameTaken(self.jid.clone(), registrar, Box::new(registration)));
+        }
+    }
+
+    /// His registration is being changed already.
+    fn not_now(&self, cx: &mut Context, registrar: Registrar) {
+        let text = "The registration of this user is being changed already; try again in a moment";
+        match registrar {
+            Registrar::Himself(iq) => {
+                cx.refuse(&iq, ErrorType::Wait, Condition::ResourceConstraint, text);
+            }
+            Registrar::Admin(asker) | Registrar::Eraser(asker) => {
+                cx.answer(asker, Err(Refusal::Failed(text.to_owned())));
+            }
+            // He is being registered, which is what it is about.
+            Registrar::Nobody => {}
+        }
+    }
+
+    /// `service.max_users` is reached.
+    fn no_room(&self, cx: &mut Context, registrar: Registrar) {
+        let limit = cx.config.service.max_users;
+        if !std::mem::replace(&mut cx.full_told, true) {
+            warn!(
+                user = %self.jid,
+                limit,
+                message_id = message_id::USERS_FULL,
+                "service.max_users is reached, so nobody else can register. Raise it, or remove users"
+            );
+        }
+        let text = "No more users can register here; ask the administrator of this gateway for a place";
+        match registrar {
+            // XEP-0077 §3.1.1 names no condition; RFC 6120 §8.3.3.18 fits.
+            Registrar::Himself(iq) => {
+                cx.refuse(&iq, ErrorType::Wait, Condition::ResourceConstraint, text);
+            }
+            Registrar::Admin(asker) | Registrar::Eraser(asker) => {
+                let text =
+                    format!("service.max_users={limit} is reached. Raise it and reload, or remove users");
+                cx.answer(asker, Err(Refusal::Failed(text)));
+            }
+            Registrar::Nobody => cx.tell(&self.jid, text),
         }
     }
 
@@ -283,12 +332,16 @@ impl User {
             encoding: String::new(),
             vip: false,
         };
+        let may = !cx.is_full();
         self.check_name(cx, Registrar::Nobody, registration);
-        true
+        may
     }
 
     /// XEP-0077 §3.2.
     pub fn unregister(&mut self, cx: &mut Context, registrar: Registrar) {
+        if cx.is_pending(&self.jid) {
+            return self.not_now(cx, registrar);
+        }
         match (&self.registration, registrar) {
             (Some(registration), registrar) => {
                 let request = storage::Request::RemoveUser(registration.id);
@@ -318,6 +371,7 @@ impl User {
         let registration = self.registration.take();
         if registration.is_some() {
             cx.registered = cx.registered.saturating_sub(1);
+            cx.full_told = false;
         }
         let legacy_name = registration.map(|r| r.legacy_name).unwrap_or_default();
         let link = self.link();

@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use spectrum2_backend_protocol::{
     Buddies, Buddy, ConnectionError, Disconnected, Frame, Login, Logout, Status, StatusType, UserSettings,
 };
+use spectrum2_log::message_id;
 use spectrum2_xmpp::{Element, ns};
 use tracing::{debug, info, warn};
 
@@ -257,7 +258,7 @@ impl User {
         if self.session != Session::LoggingIn(link) {
             return;
         }
-        info!(user = %self.jid, "logged in");
+        info!(user = %self.jid, backend = link.0, "logged in");
         self.enter(cx, Session::Online(link));
         self.trouble.since = cx.now;
         cx.timers.cancel(&Timer::Login(self.jid.clone()));
@@ -291,7 +292,7 @@ impl User {
             return;
         }
         let text = one_line(frame.message.as_deref().unwrap_or_default());
-        info!(user = %self.jid, error = frame.error, reason = %text, "the network ended the session");
+        info!(user = %self.jid, backend = link.0, error = frame.error, reason = %text, "the network ended the session");
         if self.trying {
             return self.not_admitted(cx, Refused::of(frame, &text));
         }
@@ -389,6 +390,11 @@ impl User {
         cx.counters.fault(Fault::LoginRefused);
         self.contacts_offline(cx);
         let reason = or_unknown(text);
+        let is_certificate =
+            error.is_some_and(|error| i32::from(error) >= ConnectionError::CertNotProvided.into());
+        let message_id =
+            if is_certificate { message_id::CERTIFICATE_REFUSED } else { message_id::LOGIN_REFUSED };
+        warn!(user = %self.jid, error = number, reason = %reason, message_id, "the network refuses the login");
         reason.clone_into(&mut self.trouble.reason);
         self.enter(cx, Session::Refused);
         let advice = match error {
@@ -416,7 +422,7 @@ impl User {
     /// The account breaks whatever process serves it.
     fn quarantine(&mut self, cx: &mut Context) {
         cx.counters.fault(Fault::Quarantine);
-        warn!(user = %self.jid, "the account broke several backends that served only this user: locked out for an hour");
+        warn!(user = %self.jid, message_id = message_id::USER_LOCKED_OUT, "the account broke several backends that served only this user: locked out for an hour");
         self.contacts_offline(cx);
         let reason = "your account made the gateway's connection to the network crash again and again";
         reason.clone_into(&mut self.trouble.reason);

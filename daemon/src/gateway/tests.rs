@@ -27,6 +27,7 @@ mod link;
 mod messages;
 mod presence;
 mod registration;
+mod registration_limits;
 mod room_first;
 mod room_flood;
 mod rooms;
@@ -65,6 +66,8 @@ struct Stage {
     file: Result<Arc<Config>, String>,
     stopped: bool,
     next_id: i64,
+    /// Answers of storage that it takes its time with; none while it is quick.
+    held: Option<Vec<Event>>,
 }
 
 impl Stage {
@@ -103,6 +106,7 @@ impl Stage {
             file: Err("irc.cfg cannot be read".to_owned()),
             stopped: false,
             next_id: 1,
+            held: None,
         }
     }
 
@@ -133,8 +137,11 @@ impl Stage {
                     }
                     Action::CloseBackend(link) => self.closed.push(link),
                     Action::Store(token, request) => {
-                        let answer = self.store(request);
-                        next.push(Event::Stored(token, Ok(answer)));
+                        let answered = Event::Stored(token, Ok(self.store(request)));
+                        match &mut self.held {
+                            Some(held) => held.push(answered),
+                            None => next.push(answered),
+                        }
                     }
                     Action::Admin(ticket, outcome) => self.answers.push((ticket, outcome)),
                     Action::Notice(notice) => self.notices.push(notice),

@@ -53,7 +53,9 @@ impl Manager {
             "[service]\njid={name}.example.org\nserver=127.0.0.1\nport=5347\npassword=verona\nbackend=/bin/true\n\
              protocol=prpl-irc\n{more}"
         );
-        fs::write(self.file(&format!("{name}.cfg")), text).unwrap();
+        let file = self.file(&format!("{name}.cfg"));
+        fs::write(&file, text).unwrap();
+        fs::set_permissions(file, fs::Permissions::from_mode(0o600)).unwrap();
     }
 
     /// A program that is found before those of the machine.
