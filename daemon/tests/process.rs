@@ -6,6 +6,7 @@ use std::fs::{self, File};
 use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::os::unix::fs::{MetadataExt, PermissionsExt, chown};
+use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 use std::thread::{self, JoinHandle};
@@ -294,6 +295,29 @@ fn one_process_serves_all_vhosts_of_a_file() {
         assert!(stream.ends_with("</stream:stream>"), "{stream}");
         assert!(!place.path(&format!("run/{jid}.pid")).exists());
     }
+}
+
+#[test]
+fn without_systemd_metrics_are_at_the_socket_that_the_file_names() {
+    let place = Place::new();
+    let server = Server::start();
+    let socket = place.path("metrics.sock");
+    let option = format!("[metrics]\nsocket={}", socket.display());
+    let output = place.start(&place.transport(server.port, &option));
+    assert_eq!(output.status.code(), Some(0), "{}", text(&output.stderr));
+    let transport = Background::of(place.path("run/irc.pid"));
+    assert_eq!(fs::metadata(&socket).unwrap().permissions().mode() & 0o777, 0o660);
+
+    let mut connection = UnixStream::connect(&socket).unwrap();
+    connection.write_all(b"GET /metrics HTTP/1.1\r\nHost: localhost\r\n\r\n").unwrap();
+    let mut answer = String::new();
+    connection.read_to_string(&mut answer).unwrap();
+    assert!(answer.starts_with("HTTP/1.1 200 OK\r\n"), "{answer}");
+    assert!(answer.contains("spectrum2_xmpp_up{transport=\"irc.example.org\"} 1\n"), "{answer}");
+    assert!(answer.ends_with("\n# EOF\n"), "{answer}");
+
+    transport.stop();
+    assert!(!socket.exists());
 }
 
 #[test]

@@ -41,8 +41,9 @@ pub struct DropIn {
 pub fn of(instance: &Instance, config: &Config) -> (Vec<DropIn>, Vec<String>) {
     let mut problems = Vec::new();
     let owner = Owner::of(config, &mut problems);
-    let mut service = owner.service_lines(config);
-    for path in writable_paths(config, owner.is_default(), &mut problems) {
+    let vhosts = vhosts(config);
+    let mut service = owner.service_lines(config, &vhosts);
+    for path in writable_paths(config, &vhosts, owner.is_default(), &mut problems) {
         service.push_str(&writable_lines(&path));
     }
     let socket = owner.socket_lines();
@@ -88,6 +89,15 @@ fn paths(instance: &Instance) -> [PathBuf; 3] {
     .map(|directory| Path::new(&directory).join(FILE_NAME))
 }
 
+/// The other transports of the file, each with its own paths. None if the file is gone meanwhile.
+fn vhosts(config: &Config) -> Vec<Config> {
+    if config.further_jids().is_empty() {
+        return Vec::new();
+    }
+    let bytes = fs::read(&config.file).unwrap_or_default();
+    config.outlines_of_vhosts(&String::from_utf8_lossy(&bytes))
+}
+
 /// Who runs a transport.
 struct Owner<'a> {
     user: &'a str,
@@ -112,7 +122,7 @@ impl<'a> Owner<'a> {
         self.user == DEFAULT_USER
     }
 
-    fn service_lines(&self, config: &Config) -> String {
+    fn service_lines(&self, config: &Config, vhosts: &[Config]) -> String {
         let mut lines = String::new();
         if !self.is_default() {
             let _ = writeln!(lines, "User={}", self.user);
@@ -129,7 +139,7 @@ impl<'a> Owner<'a> {
             // A state directory is given to the unit's user with all that is in it, and the whole of
             // /var/lib/spectrum2 is not this one's: the other transports are in there.
             lines.push_str("StateDirectory=\n");
-            let parts = state_parts(config);
+            let parts = state_parts(config, vhosts);
             for part in &parts {
                 let _ = writeln!(lines, "StateDirectory={}", quoted(&Path::new("spectrum2").join(part)));
             }
@@ -201,12 +211,18 @@ fn log_lines(path: &Path, mode: &str) -> String {
 }
 
 /// The directories outside of the unit's own ones to which the transport writes.
-fn writable_paths(config: &Config, owns_state: bool, problems: &mut Vec<String>) -> Vec<PathBuf> {
-    let mut wanted = vec![
-        ("service.working_dir", config.service.working_dir.clone()),
-        ("service.pidfile", parent(&config.service.pidfile)),
-    ];
-    wanted.extend(database_directory(config).map(|directory| ("database.database", directory)));
+fn writable_paths(
+    config: &Config,
+    vhosts: &[Config],
+    owns_state: bool,
+    problems: &mut Vec<String>,
+) -> Vec<PathBuf> {
+    let mut wanted = Vec::new();
+    for transport in [config].into_iter().chain(vhosts) {
+        wanted.push(("service.working_dir", transport.service.working_dir.clone()));
+        wanted.push(("service.pidfile", parent(&transport.service.pidfile)));
+        wanted.extend(database_directory(transport).map(|directory| ("database.database", directory)));
+    }
 
     let mut paths: Vec<PathBuf> = Vec::new();
     for (option, path) in wanted {
@@ -238,10 +254,13 @@ fn is_default_place(path: &Path, owns_state: bool) -> bool {
 }
 
 /// The directories below `/var/lib/spectrum2` to which the transport writes; none is within another.
-fn state_parts(config: &Config) -> Vec<PathBuf> {
-    let places = [Some(config.service.working_dir.clone()), database_directory(config)];
+fn state_parts(config: &Config, vhosts: &[Config]) -> Vec<PathBuf> {
+    let places = [config].into_iter().chain(vhosts).flat_map(|transport| {
+        [Some(transport.service.working_dir.clone()), database_directory(transport)].into_iter().flatten()
+    });
+    let places: Vec<_> = places.collect();
     let mut parts: Vec<PathBuf> = Vec::new();
-    for place in places.iter().flatten() {
+    for place in &places {
         let part =
             below_state_directory(place).filter(|part| !parts.iter().any(|known| part.starts_with(known)));
         parts.extend(part.map(Path::to_owned));

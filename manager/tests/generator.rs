@@ -62,6 +62,7 @@ fn another_user_runs_the_daemon_and_owns_its_socket() {
 fn places_outside_of_the_defaults_become_writable() {
     check("other_places");
     check("own_user_elsewhere");
+    check("vhosts");
 }
 
 #[test]

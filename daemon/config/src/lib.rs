@@ -80,6 +80,17 @@ impl Config {
         reading::read(text, path, &Overrides::default(), &NoSecrets).config
     }
 
+    /// The same for each transport of [`Config::further_jids`].
+    #[must_use]
+    pub fn outlines_of_vhosts(&self, text: &str) -> Vec<Self> {
+        let jids = self.further_jids().into_iter();
+        jids.map(|jid| {
+            let overrides = Overrides { jid: Some(jid.to_owned()), ..Overrides::default() };
+            reading::read(text, &self.file, &overrides, &NoSecrets).config
+        })
+        .collect()
+    }
+
     /// JIDs of the transports that the same process serves besides `service.jid`, each once. None in server mode: each
     /// domain needs a port of its own there.
     #[must_use]
