@@ -12,8 +12,18 @@ use super::message::{Target, refuse_foreign};
 const OWN: &str = "server-";
 
 /// What the server can do for an account.
-const ACCOUNT: [&str; 8] =
-    [ns::BLOCKING, ns::CARBONS, ns::DISCO_INFO, ns::DISCO_ITEMS, ns::LAST, ns::PING, ns::PRIVATE, ns::VCARD];
+const ACCOUNT: [&str; 10] = [
+    ns::BLOCKING,
+    ns::BOOKMARKS_COMPAT,
+    ns::CARBONS,
+    ns::DISCO_INFO,
+    ns::DISCO_ITEMS,
+    ns::LAST,
+    ns::PING,
+    ns::PRIVATE,
+    ns::PUBSUB_PUBLISH,
+    ns::VCARD,
+];
 
 impl Server {
     /// A request of a client, or an answer.
@@ -66,12 +76,18 @@ impl Server {
             (ns::BLOCKING, _) => return self.block(account, number, iq, payload, get),
             (ns::DISCO_INFO, "query") if get && payload.attr("node").is_none() => {
                 // XEP-0030 §8: a registered account.
-                let identity = Identity::new("account", "registered");
-                Some(iq_result(iq).child(Info::default().identity(identity).features(&ACCOUNT).element()))
+                let info = Info::default()
+                    .identity(Identity::new("account", "registered"))
+                    .identity(Identity::new("pubsub", "pep"))
+                    .features(&ACCOUNT);
+                Some(iq_result(iq).child(info.element()))
             }
             (ns::DISCO_ITEMS, "query") if get => {
                 Some(iq_result(iq).child(xep_0030::items(payload.attr("node"), [])))
             }
+            (ns::PUBSUB, "pubsub") => self
+                .pubsub(account, Some(number), iq)
+                .or_else(|| refusal(iq, ErrorType::Modify, Condition::BadRequest, "")),
             _ => self.common_request(account, number, iq, payload, get),
         };
         self.reply(account, number, answer);
@@ -157,6 +173,10 @@ impl Server {
             (Some((ns::VCARD, _)), Some("get")) => {
                 let card = self.stored_vcard(account);
                 self.cx.pass(iq_result(&iq).child(card));
+            }
+            (Some((ns::PRIVILEGE_2, privileged)), _) if is_request => {
+                let privileged = privileged.clone();
+                self.privileged(account, &iq, &privileged);
             }
             _ if is_request => self.cx.return_to_gateway(&iq, Condition::ServiceUnavailable, ""),
             _ => {}

@@ -12,6 +12,7 @@
 mod account;
 mod bind;
 mod blocking;
+mod bookmarks;
 mod context;
 mod csi;
 mod iq;
@@ -133,9 +134,11 @@ impl Server {
         let permission = |access: &'static str, kind: &'static str| {
             Element::new("perm", ns::PRIVILEGE_2).with("access", access).with("type", kind)
         };
+        let pubsub = Element::new("namespace", ns::PRIVILEGE_2).with("ns", ns::PUBSUB).with("type", "both");
         let privilege = Element::new("privilege", ns::PRIVILEGE_2)
             .child(permission("roster", "both"))
-            .child(permission("message", "outgoing"));
+            .child(permission("message", "outgoing"))
+            .child(Element::new("perm", ns::PRIVILEGE_2).with("access", "iq").child(pubsub));
         let message = Element::new("message", ns::CLIENT)
             .with("from", self.cx.domain())
             .with("to", self.cx.domain())

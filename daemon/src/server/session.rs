@@ -49,6 +49,8 @@ pub struct Session {
     pub knows_roster: bool,
     /// It asked for the block list, and is told of changes (XEP-0191 §3.3).
     pub knows_blocked: bool,
+    /// It asked for the bookmarks, and is told of changes (XEP-0402).
+    pub knows_bookmarks: bool,
     /// Since it enabled stream management.
     pub management: Option<Box<Management>>,
     /// While nobody looks at it (XEP-0352).
@@ -68,6 +70,7 @@ impl Session {
             carbons: false,
             knows_roster: false,
             knows_blocked: false,
+            knows_bookmarks: false,
             management: None,
             inactive: None,
         }

@@ -9,12 +9,12 @@ use super::Server;
 use super::context::refusal;
 
 /// Where Spectrum 2 keeps the bookmarks.
-const BOOKMARKS: &str = "storage";
+pub const BOOKMARKS: &str = "storage";
 /// All other private XML.
 const PRIVATE: &str = "server:private";
 const VCARD: &str = "server:vcard";
 /// Longest text of all private XML of one user, and of his bookmarks, in bytes.
-const LONGEST_PRIVATE: usize = 64 << 10;
+pub const LONGEST_PRIVATE: usize = 64 << 10;
 /// Longest text of a vCard.
 const LONGEST_VCARD: usize = 128 << 10;
 
@@ -82,12 +82,12 @@ impl Server {
         self.stored(account, VCARD).unwrap_or_else(|| Element::new("vCard", ns::VCARD))
     }
 
-    fn stored(&self, account: &str, name: &str) -> Option<Element> {
+    pub(super) fn stored(&self, account: &str, name: &str) -> Option<Element> {
         let user = &self.accounts.get(account)?.jid;
         Element::parse(self.gateway.setting(user, name)?).ok()
     }
 
-    fn store(&mut self, account: &str, name: &str, content: &Element, longest: usize) -> bool {
+    pub(super) fn store(&mut self, account: &str, name: &str, content: &Element, longest: usize) -> bool {
         let text = content.to_xml();
         let Some(user) = self.accounts.get(account).map(|known| known.jid.clone()) else { return false };
         text.len() <= longest && self.keep(&user, name, text)

@@ -128,6 +128,12 @@ pub const PRIVILEGE_2: &str = "urn:xmpp:privilege:2";
 pub const SID: &str = "urn:xmpp:sid:0";
 /// XEP-0363: HTTP File Upload.
 pub const UPLOAD: &str = "urn:xmpp:http:upload:0";
+/// XEP-0060: what subscribers are told.
+pub const PUBSUB_EVENT: &str = "http://jabber.org/protocol/pubsub#event";
+/// XEP-0060 §7.1: the service takes items.
+pub const PUBSUB_PUBLISH: &str = "http://jabber.org/protocol/pubsub#publish";
+/// XEP-0402 §6: both kinds of bookmarks are the same.
+pub const BOOKMARKS_COMPAT: &str = "urn:xmpp:bookmarks:1#compat";
 /// XEP-0402: PEP Native Bookmarks.
 pub const BOOKMARKS_PEP: &str = "urn:xmpp:bookmarks:1";
 /// XEP-0421: Occupant identifiers.

@@ -67,6 +67,43 @@ pub fn read(pubsub: &Element) -> Vec<String> {
         .collect()
 }
 
+/// The item for a bookmark from private storage; none if that names no room (§6).
+pub fn item(stored: &Element) -> Option<Element> {
+    let jid = stored.attr("jid").filter(|_| stored.is("conference", ns::BOOKMARKS))?.to_owned();
+    let conference = moved(stored, ns::BOOKMARKS, ns::BOOKMARKS_PEP);
+    Some(Element::new("item", ns::PUBSUB).with("id", jid).child(conference))
+}
+
+/// The bookmark for private storage; none if the item is none (§6). Its extensions are kept in it.
+pub fn stored(item: &Element) -> Option<Element> {
+    let conference = item.find("conference", ns::BOOKMARKS_PEP)?;
+    let jid = item.attr("id").filter(|id| !id.is_empty())?.to_owned();
+    let mut stored = Element::new("conference", ns::BOOKMARKS).with("jid", jid);
+    let moved = moved(conference, ns::BOOKMARKS_PEP, ns::BOOKMARKS);
+    for (name, value) in moved.attributes().filter(|(name, _)| matches!(*name, "name" | "autojoin")) {
+        stored.set_attr(name.to_owned(), value);
+    }
+    Some(stored.children_from(moved.elements().cloned()))
+}
+
+/// The same bookmark in the other namespace: what both kinds have, and extensions as they are.
+fn moved(conference: &Element, from: &'static str, to: &'static str) -> Element {
+    let mut moved = Element::new("conference", to);
+    for name in ["name", "autojoin"] {
+        if let Some(value) = conference.attr(name) {
+            moved.set_attr(name, value);
+        }
+    }
+    let children = conference.elements().filter_map(|child| match (child.name(), child.ns()) {
+        (name @ ("nick" | "password"), namespace) if namespace == from => {
+            Some(Element::new(name.to_owned(), to).text(child.content()))
+        }
+        ("extensions", ns::BOOKMARKS_PEP) => Some(child.clone()),
+        _ => None,
+    });
+    moved.children_from(children)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -87,5 +124,20 @@ mod tests {
         let answer = "<pubsub xmlns='http://jabber.org/protocol/pubsub'><items node='urn:xmpp:bookmarks:1'>\
                       <item id='a@gw'/><item id='b@gw'/></items></pubsub>";
         assert_eq!(read(&Element::parse(answer).unwrap()), ["a@gw", "b@gw"]);
+    }
+
+    #[test]
+    fn both_kinds_are_the_same() {
+        let old = "<conference xmlns='storage:bookmarks' jid='r@gw' name='Room' autojoin='true'><nick>n</nick>\
+                   <extensions xmlns='urn:xmpp:bookmarks:1'><x xmlns='y'/></extensions></conference>";
+        let new = item(&Element::parse(old).unwrap()).unwrap();
+        assert_eq!(
+            new.to_xml(),
+            "<item xmlns='http://jabber.org/protocol/pubsub' id='r@gw'><conference xmlns='urn:xmpp:bookmarks:1' \
+             name='Room' autojoin='true'><nick>n</nick><extensions><x xmlns='y'/></extensions></conference></item>"
+        );
+        assert_eq!(stored(&new).unwrap().to_xml(), old);
+        assert_eq!(item(&Element::parse("<url xmlns='storage:bookmarks'/>").unwrap()), None);
+        assert_eq!(stored(&Element::new("item", ns::PUBSUB).with("id", "x")), None);
     }
 }

@@ -247,3 +247,89 @@ fn block_lists_have_an_end() {
     );
     assert_eq!(condition(&asks(&mut stage, client, "set", &block(""))), Some("bad-request"));
 }
+
+#[test]
+fn both_kinds_of_bookmarks_are_the_same() {
+    let mut stage = Stage::with("more_resources=1");
+    let (old, _) = stage.romeo("orchard");
+    let (new, _) = stage.romeo("phone");
+    let get = format!("<pubsub xmlns='{}'><items node='{}'/></pubsub>", ns::PUBSUB, ns::BOOKMARKS_PEP);
+    let items = |answer: &Element| -> Vec<String> {
+        let items = answer.find("pubsub", ns::PUBSUB).and_then(|pubsub| pubsub.find("items", ns::PUBSUB));
+        let items = items.expect("items").elements().map(|item| item.attr("id").expect("an id").to_owned());
+        items.collect()
+    };
+    assert!(items(&asks(&mut stage, new, "get", &get)).is_empty());
+    let bookmarks = "<query xmlns='jabber:iq:private'><storage xmlns='storage:bookmarks'>\
+                     <conference jid='one@irc.example.org' name='One'/><url url='x'/></storage></query>";
+    asks(&mut stage, old, "set", bookmarks);
+    assert_eq!(items(&asks(&mut stage, new, "get", &get)), ["one@irc.example.org"]);
+    let (third, _) = stage.romeo("tablet");
+    let publish = format!(
+        "<pubsub xmlns='{}'><publish node='{}'><item id='two@irc.example.org'><conference xmlns='{}' autojoin='true'>\
+         <nick>r</nick></conference></item></publish></pubsub>",
+        ns::PUBSUB,
+        ns::BOOKMARKS_PEP,
+        ns::BOOKMARKS_PEP
+    );
+    assert_eq!(asks(&mut stage, third, "set", &publish).attr("type"), Some("result"));
+    assert!(stage.hears(old).is_empty(), "it never asked");
+    let stored = asks(
+        &mut stage,
+        old,
+        "get",
+        "<query xmlns='jabber:iq:private'><storage xmlns='storage:bookmarks'/></query>",
+    );
+    let xml = stored.to_xml();
+    assert!(xml.contains("one@") && xml.contains("two@") && xml.contains("url='x'"), "{xml}");
+    let retract = |id: &str| {
+        format!(
+            "<pubsub xmlns='{}'><retract node='{}'><item id='{id}'/></retract></pubsub>",
+            ns::PUBSUB,
+            ns::BOOKMARKS_PEP
+        )
+    };
+    assert_eq!(asks(&mut stage, new, "set", &retract("one@irc.example.org")).attr("type"), Some("result"));
+    let event = stage.hears_of(third, |stanza| stanza.find("event", ns::PUBSUB_EVENT).is_some());
+    assert!(
+        event.to_xml().contains("<retract id='one@irc.example.org'/>"),
+        "who publishes is told of changes"
+    );
+    assert_eq!(
+        condition(&asks(&mut stage, new, "set", &retract("one@irc.example.org"))),
+        Some("item-not-found")
+    );
+    assert_eq!(items(&asks(&mut stage, new, "get", &get)), ["two@irc.example.org"]);
+    for (kind, request, expected) in [
+        ("get", get.replace(ns::BOOKMARKS_PEP, "urn:x"), "item-not-found"),
+        ("set", publish.replacen(ns::BOOKMARKS_PEP, "urn:x", 1), "feature-not-implemented"),
+        ("set", publish.replace("two@irc.example.org", ""), "bad-request"),
+        ("set", format!("<pubsub xmlns='{}'/>", ns::PUBSUB), "bad-request"),
+        ("set", publish.replace("<nick>r", &format!("<nick>{}", "r".repeat(70_000))), "resource-constraint"),
+    ] {
+        assert_eq!(condition(&asks(&mut stage, new, kind, &request)), Some(expected));
+    }
+}
+
+#[test]
+fn rooms_on_the_list_of_the_network_become_bookmarks() {
+    let mut stage = Stage::new();
+    let (client, link) = stage.romeo("orchard");
+    let list = spectrum2_backend_protocol::RoomList {
+        user: Some(ROMEO_JID.into()),
+        rooms: vec!["#verona".into()],
+        names: vec!["Verona".into()],
+    };
+    stage.network(link.unwrap(), Frame::RoomBookmarks(list));
+    assert!(
+        stage.hears(client).iter().all(|stanza| stanza.name() != "message"),
+        "nobody needs to be invited"
+    );
+    let answer = asks(
+        &mut stage,
+        client,
+        "get",
+        "<query xmlns='jabber:iq:private'><storage xmlns='storage:bookmarks'/></query>",
+    );
+    assert!(answer.to_xml().contains("name='Verona'"), "{answer:?}");
+}
