@@ -87,7 +87,11 @@ impl Gateway {
     /// No client of the user is connected any more, or waits to be let in.
     pub fn release(&mut self, now: Time, user: &BareJid) {
         self.cx.now = now;
-        self.with(user, User::release);
+        self.with(user, |user, cx| match &mut user.early {
+            // Storage has not answered: nobody waits for what would come then.
+            Some(early) => early.retain(|early| !matches!(early, Early::Admission(_))),
+            None => user.release(cx),
+        });
     }
 
     /// What came of logins since it was asked last.
@@ -116,7 +120,7 @@ impl Gateway {
     pub fn contacts(&self, user: &BareJid) -> Vec<(String, String, Vec<String>)> {
         let contacts = self.users.get(user).into_iter().flat_map(|user| user.contacts.iter());
         contacts
-            .filter(|contact| contact.stored.subscribed && !contact.is_denied())
+            .filter(|contact| (contact.stored.subscribed || contact.reported) && !contact.is_denied())
             .map(|contact| {
                 (contact.node.clone(), contact.stored.alias.clone(), contact.stored.groups.clone())
             })

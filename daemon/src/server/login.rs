@@ -255,7 +255,7 @@ impl Server {
         self.cx.client(client, Action::Restart);
     }
 
-    fn new_account(&mut self, user: &BareJid, admin: bool) -> Account {
+    pub(super) fn new_account(&mut self, user: &BareJid, admin: bool) -> Account {
         let life = self.cx.id();
         let domain = self.cx.jid.clone();
         if admin {
@@ -276,8 +276,11 @@ impl Server {
 
     /// The network, or an admin, has ended the session of somebody who was let in.
     pub(super) fn thrown_out(&mut self, verdict: Verdict) {
-        let Err(Refused::Credentials(text) | Refused::Trouble(text)) = verdict.outcome else { return };
         let account = verdict.user.node().map(|node| node.to_string()).unwrap_or_default();
+        let Err(Refused::Credentials(text) | Refused::Trouble(text)) = verdict.outcome else {
+            // Nobody waits for it any more.
+            return self.release_unused(&verdict.user, &account);
+        };
         let Some(known) = self.accounts.get(&account) else { return };
         let sessions: Vec<_> =
             known.sessions.iter().map(|session| (session.number, session.client)).collect();
@@ -290,6 +293,13 @@ impl Server {
                 Some(client) => self.close(client, Condition::NotAuthorized, &text),
                 None => self.end_session(&account, number),
             }
+        }
+    }
+
+    /// Somebody was let in for whom nobody is there.
+    fn release_unused(&mut self, user: &BareJid, account: &str) {
+        if !self.accounts.get(account).is_some_and(Account::is_used) {
+            self.cx.gateway.push_back(ToGateway::Release(user.clone()));
         }
     }
 

@@ -3,7 +3,7 @@
 //! Users and contacts share a domain. What a client sends to a JID there is for the contact of that name, but for its
 //! own account; what the gateway sends is for the user.
 
-use jid::Jid;
+use jid::{BareJid, Jid, NodePart};
 use spectrum2_xmpp::stanza::{Condition, ErrorType, Kind, Stanza, StanzaError};
 use spectrum2_xmpp::{Element, ns, xep_0191};
 use tracing::debug;
@@ -12,6 +12,7 @@ use super::Server;
 use super::account::Account;
 use super::context::{Context, refusal};
 use super::iq;
+use crate::gateway::admin::State;
 
 /// Whom a client's stanza is for.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -121,6 +122,9 @@ impl Server {
             return;
         }
         let node = node.to_owned();
+        if stanza.name() == "message" && !self.accounts.contains_key(&node) {
+            self.open_for_message(&node);
+        }
         let Some(known) = self.accounts.get_mut(&node) else {
             return self.for_nobody(&stanza);
         };
@@ -131,6 +135,10 @@ impl Server {
             "message" => {
                 if let Err(stanza) = known.message(&mut self.cx, stanza, resource.as_deref()) {
                     self.cx.return_to_gateway(&stanza, Condition::ServiceUnavailable, "");
+                }
+                if !known.is_used() {
+                    known.left(&mut self.cx);
+                    self.forget(&node);
                 }
             }
             "presence" => known.presence_in(&mut self.cx, &stanza, resource.as_deref()),
@@ -149,6 +157,16 @@ impl Server {
         let node = user.as_ref().and_then(Jid::node).map(|node| node.to_string()).unwrap_or_default();
         if let Some(known) = self.accounts.get_mut(&node) {
             known.copy_of_network(&mut self.cx, message);
+        }
+    }
+
+    /// With `stay_connected` a user is on the network without any client: what he is written waits for the next one.
+    fn open_for_message(&mut self, account: &str) {
+        let Ok(node) = NodePart::new(account) else { return };
+        let user = BareJid::from_parts(Some(&node), self.cx.jid.domain());
+        if self.gateway.standing(&user) == State::Online {
+            let known = self.new_account(&user, false);
+            self.accounts.insert(account.to_owned(), known);
         }
     }
 

@@ -3,10 +3,11 @@
 use std::net::IpAddr;
 
 use serde::{Deserialize, Serialize};
+use spectrum2_config::Secret;
 use spectrum2_xmpp::framer::Piece;
 use spectrum2_xmpp::stanza::{Condition as StanzaCondition, ErrorType, error_reply};
 use spectrum2_xmpp::stream::{self, Condition};
-use spectrum2_xmpp::{Element, bind, ns, sasl, xep_0198, xep_0352};
+use spectrum2_xmpp::{Element, Node, bind, ns, sasl, xep_0198, xep_0352};
 use tracing::debug;
 
 use super::Server;
@@ -102,6 +103,7 @@ impl Server {
                 Stage::Unknown | Stage::Challenged | Stage::LoggingIn(_) | Stage::Refused(_),
             ) => {
                 self.before_login(client, &element);
+                wipe(element);
             }
             (Piece::Stanza(_), _) => self.close(client, Condition::NotAuthorized, "Open a stream first"),
             (Piece::BadStanza { .. } | Piece::TooLarge { .. }, _) => {
@@ -240,6 +242,15 @@ impl Server {
             }
             Stage::Bound(account, number) => self.lost(&account, number, for_good),
             Stage::Opening | Stage::Unknown | Stage::Securing | Stage::Challenged | Stage::Refused(_) => {}
+        }
+    }
+}
+
+/// What somebody said who was logging in may hold a password.
+fn wipe(mut element: Element) {
+    for node in element.take_nodes() {
+        if let Node::Text(text) = node {
+            drop(Secret::new(text));
         }
     }
 }

@@ -52,6 +52,9 @@ pub struct Stage {
     archives: Archives,
     /// Storage fails.
     pub broken: bool,
+    /// Storage takes its time: its answers wait in `late`.
+    pub slow: bool,
+    pub late: Vec<Event>,
     /// Storage keeps nothing.
     pub forgetful: bool,
     pub stopped: bool,
@@ -76,6 +79,8 @@ impl Stage {
             database: BTreeMap::new(),
             archives: Archives::default(),
             broken: false,
+            slow: false,
+            late: Vec::new(),
             forgetful: false,
             stopped: false,
             next_id: 1,
@@ -111,8 +116,8 @@ impl Stage {
                         next.push(Event::Stored(token, Err(error)));
                     }
                     Action::Store(token, request) => {
-                        let answer = self.store(request);
-                        next.push(Event::Stored(token, Ok(answer)));
+                        let answer = Event::Stored(token, Ok(self.store(request)));
+                        if self.slow { self.late.push(answer) } else { next.push(answer) }
                     }
                     Action::Stopped => self.stopped = true,
                     _ => {}

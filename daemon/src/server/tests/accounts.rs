@@ -79,6 +79,23 @@ fn who_does_not_wait_is_forgotten() {
 }
 
 #[test]
+fn who_left_before_storage_answered_is_not_logged_in() {
+    let mut stage = Stage::new();
+    stage.slow = true;
+    let client = tries(&mut stage, ROMEO, PASSWORD);
+    stage.loses(client);
+    stage.slow = false;
+    for event in std::mem::take(&mut stage.late) {
+        stage.event(event);
+    }
+    assert!(!stage.frames.iter().any(|(_, frame)| matches!(frame, Frame::Login(_))));
+    // Who comes then is.
+    let client = tries(&mut stage, ROMEO, PASSWORD);
+    stage.lets_in(ROMEO_JID);
+    stage.hears_of(client, |element| element.is("success", ns::SASL));
+}
+
+#[test]
 fn storage_that_fails_lets_nobody_in() {
     let mut stage = Stage::new();
     stage.broken = true;

@@ -127,6 +127,29 @@ fn what_nobody_takes_goes_back_or_waits() {
 }
 
 #[test]
+fn who_stays_connected_finds_what_he_was_written() {
+    let mut stage = Stage::with("[settings]\nstay_connected=1");
+    let (client, link) = stage.romeo_and_nurse();
+    stage.piece(client, Piece::Close);
+    assert!(!stage.frames.iter().any(|(_, frame)| matches!(frame, Frame::Logout(_))));
+    assert_eq!(stage.population(), (0, 0));
+    stage.writes(link, "nurse", "While you were away");
+    stage.buddy(link, "peter", "Peter", StatusType::Online);
+    let (client, login) = stage.romeo_bound("orchard");
+    assert!(login.is_none(), "he is on line");
+    stage.says(client, &format!("<iq type='get' id='r'><query xmlns='{}'/></iq>", ns::ROSTER));
+    let roster = stage.hears_of(client, iq("r")).to_xml();
+    assert!(roster.contains("nurse@"), "{roster}");
+    stage.says(client, "<presence/>");
+    stage.hears_of(client, with_body("While you were away"));
+    let stranger = stage.connects(Cover::Encrypted);
+    stage.opens(stranger);
+    stage.authenticates(stranger, ROMEO, "guess");
+    stage.wait(1);
+    stage.hears_of(stranger, |element| element.is("failure", ns::SASL));
+}
+
+#[test]
 fn own_resources_can_be_written_to() {
     let mut stage = Stage::with("more_resources=1");
     let (one, _) = stage.romeo("orchard");
