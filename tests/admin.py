@@ -1,10 +1,12 @@
 """Admins, and people who would like to be: what they type, and what they are told."""
 
 import asyncio
+import fcntl
 import json
 import os
 import pty
 import subprocess
+import termios
 from dataclasses import dataclass
 
 from transport import Transport
@@ -68,8 +70,9 @@ class Terminal:
     def __init__(self, *command: str):
         self.seen = ""
         self._master, screen = pty.openpty()
-        self._process = subprocess.Popen(command, stdin=screen, stdout=screen, stderr=screen, start_new_session=True,
-                                         env={**os.environ, "TERM": "xterm"})
+        self._process = subprocess.Popen(
+            command, stdin=screen, stdout=screen, stderr=screen, env={**os.environ, "TERM": "xterm"},
+            start_new_session=True, preexec_fn=lambda: fcntl.ioctl(0, termios.TIOCSCTTY, 0))
         os.close(screen)
         os.set_blocking(self._master, False)
 

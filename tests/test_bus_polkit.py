@@ -4,14 +4,15 @@ import os
 import pwd
 import signal
 import subprocess
+import time
 import xml.etree.ElementTree as ET
 from pathlib import Path
 
 import pytest
 
-from admin import INTERFACE, OBJECT, Listener, call, manager, run, until
+from admin import INTERFACE, OBJECT, Listener, Terminal, call, manager, run, until
 from conversation import XmppServer
-from transport import systemctl
+from transport import journal, systemctl
 
 RULES = Path("/etc/polkit-1/rules.d/00-spectrum2-tests.rules")
 
@@ -41,11 +42,18 @@ async def polkit_lets():
         RULES.write_text(f"""polkit.addRule(function(action, subject) {{
             if (subject.user == "{user}" && {list(actions)}.indexOf(action.id) >= 0) return polkit.Result.YES;
         }});\n""")
-        await systemctl("restart", "polkit.service")
+        await restart_polkit()
     yield let
     if RULES.exists():
         RULES.unlink()
-        await systemctl("restart", "polkit.service")
+        await restart_polkit()
+
+
+async def restart_polkit() -> None:
+    """It reads its rules then, and so often that systemd would take it for one that fails."""
+    await systemctl("reset-failed", "polkit.service")
+    status, output = await systemctl("restart", "polkit.service")
+    assert status == 0, output
 
 
 async def test_the_interface_is_the_one_that_is_shipped(transport):
@@ -142,6 +150,24 @@ async def test_the_manager_in_other_hands(transport, benvolio, polkit_lets):
     assert (stopped.status, irc.property("ActiveState")) == (0, "inactive"), stopped
 
 
+async def test_who_sits_at_a_terminal_has_an_agent(transport, benvolio):
+    """As systemctl gives one. What it would ask takes a session of logind, and the container has none."""
+    irc = await transport("irc")
+    await restart_polkit()
+    began = time.time()
+    admin = Terminal("runuser", "-u", benvolio, "--", "spectrum2_manager", "users", irc.name)
+    await admin.sees("You may not do that, says irc: This needs the authorization im.spectrum.transport1.inspect")
+    assert await admin.ends() == 4
+    await until(lambda: polkit_says(began, "Unregistered Authentication Agent"), "its agent ends with it")
+    assert await polkit_says(began, "[pkttyagent --notify-fd")
+    # Who has only a pipe is not asked, and who is root need not be.
+    began = time.time()
+    await manager("users irc", user=benvolio)
+    root = Terminal("spectrum2_manager", "users", irc.name)
+    assert await root.ends() == 0
+    assert not await polkit_says(began, "Registered Authentication Agent")
+
+
 async def test_without_polkit_it_is_root_and_the_daemon_alone(transport, benvolio):
     irc = await transport("irc")
     await systemctl("mask", "--runtime", "--now", "polkit.service")
@@ -153,11 +179,12 @@ async def test_without_polkit_it_is_root_and_the_daemon_alone(transport, benvoli
         assert refused.status != 0 and "Without polkit only root" in refused.err
     finally:
         await systemctl("unmask", "--runtime", "polkit.service")
+        await restart_polkit()
 
 
 async def test_a_polkit_that_hangs_holds_up_nobody_else(transport, benvolio):
     irc = await transport("irc")
-    await systemctl("restart", "polkit.service")
+    await restart_polkit()
     polkit = int(irc.property("MainPID", "polkit.service"))
     os.kill(polkit, signal.SIGSTOP)
     try:
@@ -211,6 +238,10 @@ async def test_a_bus_that_is_away_costs_nothing_but_the_bus(xmpp, transport, irc
     assert gateway.property("MainPID") == pid
     assert await nurse.sees("romeo")
     await romeo.pings(gateway.jid)
+
+
+async def polkit_says(since: float, text: str) -> bool:
+    return text in journal(units=["polkit.service"], since=since)
 
 
 async def property_is(name: str, value: object) -> bool:

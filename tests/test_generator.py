@@ -120,7 +120,7 @@ async def test_another_user_runs_the_transport_in_places_of_his_own(transport, m
         assert (irc.property("User"), irc.property("Nice")) == (montague, "5")
         assert irc.property("StateDirectoryMode") == "0750"
     finally:
-        override.unlink()
+        shutil.rmtree(override.parent)
 
 
 async def test_a_changed_file_is_noticed_before_it_matters(transport, montague):

@@ -290,6 +290,28 @@ async def test_the_lines_for_prosody_are_all_that_it_needs(xmpp):
         await until(lambda: listens(xmpp), "Prosody is back")
 
 
+async def test_the_lines_for_ejabberd_are_all_that_it_needs():
+    """Its sections are there already, so each gets the lines that are for it."""
+    configuration = Path("/etc/ejabberd/ejabberd.yml")
+    before = configuration.read_text()
+    try:
+        created = await manager("--timeout 1 create --name new --jid new.ejabberd.test --server 127.0.0.1 --port 5348 "
+                                "--protocol prpl-irc --xmpp-server ejabberd --generate")
+        assert (created.status, "refused" in created.err) == (3, True), created
+        # The module is there with another rule.
+        merged = re.sub(r"^  mod_privilege:\n(    .*\n)+", "", before, flags=re.MULTILINE)
+        for section, lines in re.findall(r"^(\w+:\n)((?: .*\n)+)", created.out, re.MULTILINE):
+            assert f"\n{section}" in merged
+            merged = merged.replace(f"\n{section}", f"\n{section}{lines}", 1)
+        configuration.write_text(merged)
+        assert (await run("ejabberdctl", "reload_config")).status == 0
+        await until(lambda: shows("new", "running"), "the transport is connected", within=30)
+    finally:
+        await manager("remove --yes new")
+        configuration.write_text(before)
+        assert (await run("ejabberdctl", "reload_config")).status == 0
+
+
 async def test_the_journal_of_daemon_and_backends(transport):
     gateway = await transport("irc")
     await gateway.backend_is_up()

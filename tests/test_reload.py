@@ -76,7 +76,7 @@ async def test_what_takes_a_restart_is_named_and_then_done(transport):
     irc.write()
     told = await manager("reload irc")
     assert (told.status, told.out) == (
-        0, "irc: reloaded: takes a restart: service.protocol, service.max_stanza_size, purple.*\n"), told
+        0, "irc: reloaded: takes a restart: purple.*, service.max_stanza_size, service.protocol\n"), told
     await irc.journal_says("need a restart of the transport: service.protocol, service.max_stanza_size, purple.*")
 
     assert (await manager("restart irc")).status == 0

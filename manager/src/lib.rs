@@ -3,6 +3,7 @@
 //! Guarantees that nothing here keeps state or a process of its own: transport files, systemd and the transports
 //! themselves are asked each time, so what is shown is what is so.
 
+mod agent;
 pub mod arguments;
 mod bus;
 mod cause;

@@ -21,6 +21,7 @@ use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 use tokio::time::{Duration, Instant, timeout};
 
+use crate::agent::Agent;
 use crate::arguments::{Arguments, Command};
 use crate::daemon::Daemon;
 use crate::fleet::{Fleet, Transport};
@@ -131,6 +132,8 @@ pub async fn run(arguments: Arguments) -> Result<Exit, Failure> {
     let context = Context { terminal, settings, patience };
     // People think as long as they like; nothing else is done before the last question.
     let command = prepare(&context, arguments.command)?;
+    // Held until all is done.
+    let _agent = if asks_for_rights(&command) { Agent::start().await } else { None };
     let ended = timeout(patience + GRACE, dispatch(&context, command)).await;
     terminal.end_progress();
     ended
@@ -142,6 +145,23 @@ enum Prepared {
     Ready(Command),
     Create(create::Plan),
     Register { transport: String, user: String, account: String, password: String },
+}
+
+/// Whether polkit may want a password for it.
+fn asks_for_rights(command: &Prepared) -> bool {
+    match command {
+        Prepared::Ready(command) => !matches!(
+            command,
+            Command::List
+                | Command::Status { .. }
+                | Command::Check { .. }
+                | Command::Log { .. }
+                | Command::Server { .. }
+        ),
+        // A new file takes root, whatever polkit says.
+        Prepared::Create(_) => false,
+        Prepared::Register { .. } => true,
+    }
 }
 
 fn prepare(context: &Context, command: Command) -> Result<Prepared, Failure> {
