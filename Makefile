@@ -40,7 +40,7 @@ TESTS ?=
 FUZZ_SECONDS ?= 60
 BENCH ?= ../shared/bench
 
-.PHONY: help build packages lint test unit e2e shell run fuzz bench bench-clients install deb clean
+.PHONY: help build packages lint test unit e2e shell run fuzz bench bench-clients bench-rooms install deb clean
 
 help:
 	@echo 'make run      start a transport on this machine, watch a conversation, join in'
@@ -53,6 +53,7 @@ help:
 	@echo 'make fuzz     every fuzz target for FUZZ_SECONDS ($(FUZZ_SECONDS))'
 	@echo 'make bench    our figures beside those of Spectrum 2, with the harness in BENCH ($(BENCH))'
 	@echo 'make bench-clients  the memory of 5000 idle clients in server mode'
+	@echo 'make bench-rooms  rooms of 5000, net-splits, and 100 users in one channel, with the same harness'
 	@echo 'make install  install programs and units below DESTDIR'
 	@echo 'make deb      Debian packages, into $(DEBS)'
 	@echo 'make clean    remove what was built'
@@ -106,6 +107,9 @@ bench: build
 
 bench-clients: build
 	@/usr/bin/python3 -B tests/bench_clients.py $(OUT)/spectrum2
+
+bench-rooms: build
+	@/usr/bin/python3 -B tests/bench_rooms.py $(BENCH) $(OUT)/spectrum2
 
 install:
 	install -D -m 755 -t $(DESTDIR)$(BINDIR) $(OUT)/spectrum2 $(OUT)/spectrum2_manager

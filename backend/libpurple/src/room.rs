@@ -481,6 +481,7 @@ impl Session {
             frame.flag = if participant.role == Role::Moderator { ParticipantFlags::MODERATOR } else { 0 };
             frame.role = Some(participant.role.into());
             frame.affiliation = Some(participant.affiliation.into());
+            frame.icon_hash = Some(participant.photo).filter(|hash| !hash.is_empty());
             frame.contact = Some(participant.contact).filter(|contact| !contact.is_empty());
             frame.status = match participant.show.as_str() {
                 "away" => StatusType::Away,

@@ -445,6 +445,9 @@ impl Server {
             Event::Invited(account, room, who, text, password) => {
                 self.of(account, |session| session.invited(room, &who, &text, password, out));
             }
+            Event::Card(account, number, from, card) => {
+                self.of(account, |session| session.card_arrived(number, &from, &card, out));
+            }
             Event::ChatsChanged(account) => self.of(account, |session| session.chats_changed(now)),
             Event::Bookmarks(account, found) => {
                 self.of(account, |session| session.bookmarks_found(found, now));

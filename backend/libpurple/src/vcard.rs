@@ -2,10 +2,12 @@
 
 use std::collections::BTreeMap;
 
+use base64::Engine as _;
 use spectrum2_backend_protocol::{Frame, VCard};
 
 use crate::html::{self, printable};
 use crate::log;
+use crate::purple::{CARD_ID, Card, text};
 use crate::session::{Session, is_one_line};
 use crate::settings::Settings;
 
@@ -18,6 +20,8 @@ const MAX_AWAITED: usize = 100;
 #[derive(Debug, Default)]
 pub struct Profiles {
     awaited: BTreeMap<String, Vec<(i32, String)>>,
+    /// Occupants of rooms on an XMPP network, by the number of the request.
+    occupants: BTreeMap<i32, String>,
 }
 
 impl Session {
@@ -49,6 +53,14 @@ impl Session {
     }
 
     fn request_profile(&mut self, settings: &Settings, name: String, id: i32, out: &mut Vec<Frame>) {
+        let occupant = name.split_once('/').filter(|(room, _)| self.account.is_in_room(room));
+        let name = match occupant {
+            Some((_, nick)) if self.rooms.is_irc() => nick.to_owned(),
+            Some(_) if self.account.protocol().id() == "prpl-jabber" => {
+                return self.request_card(settings, name, id, out);
+            }
+            _ => name,
+        };
         let key = self.account.normalize(&name);
         let improper = !is_one_line(&key);
         let skipped = settings.no_profiles && !self.is_self(&key);
@@ -62,6 +74,37 @@ impl Session {
         if !asked && !self.account.request_user_info(&key) {
             self.profile_arrived(&key, &[], out);
         }
+    }
+
+    /// libpurple finds pictures of contacts only, so an occupant's vCard is asked for by ourselves (XEP-0054 §3.2).
+    fn request_card(&mut self, settings: &Settings, name: String, id: i32, out: &mut Vec<Frame>) {
+        let full = self.profiles.occupants.len() >= MAX_AWAITED;
+        let stanza = format!(
+            "<iq type='get' id='{CARD_ID}{id}' to='{}'><vCard xmlns='vcard-temp'/></iq>",
+            text::escape(&name)
+        );
+        if settings.no_profiles || full || !is_one_line(&name) || !self.account.send_raw(&stanza) {
+            return out.push(Frame::VCard(self.profile(&name, id, &[])));
+        }
+        self.profiles.occupants.insert(id, name);
+    }
+
+    /// The vCard of an occupant came.
+    pub fn card_arrived(&mut self, id: i32, from: &str, card: &Card, out: &mut Vec<Frame>) {
+        if self.profiles.occupants.get(&id).is_none_or(|name| name != from) {
+            return;
+        }
+        self.profiles.occupants.remove(&id);
+        let base64: String = card.photo.chars().filter(|c| !c.is_ascii_whitespace()).collect();
+        let photo = base64::engine::general_purpose::STANDARD.decode(base64).unwrap_or_default();
+        out.push(Frame::VCard(VCard {
+            user_name: self.user.clone(),
+            buddy_name: from.to_owned(),
+            id,
+            fullname: Some(printable(card.full_name.trim())),
+            nickname: Some(printable(card.nickname.trim())),
+            photo: Some(if photo.len() <= MAX_PHOTO { photo } else { Vec::new() }),
+        }));
     }
 
     /// The network answered.

@@ -291,6 +291,26 @@ fn a_room_is_joined_spoken_in_and_left() {
     let private = romeo.expect_message(ROOM);
     assert_eq!((private.message.as_str(), private.pm), ("hark", Some(true)));
 
+    // Her picture is known to who is in the room with her.
+    juliet.send(&Frame::VCard(VCard {
+        user_name: JULIET.to_owned(),
+        photo: Some(PICTURE.to_vec()),
+        ..VCard::default()
+    }));
+    romeo.expect_occupant("Juliet", |who| who.icon_hash.as_deref() == Some(PICTURE_HASH));
+    let wanted = VCard {
+        user_name: ROMEO.to_owned(),
+        buddy_name: format!("{ROOM}/Juliet"),
+        id: 7,
+        ..VCard::default()
+    };
+    romeo.send(&Frame::VCard(wanted));
+    let card = romeo.expect("VCARD", |frame| match frame {
+        Frame::VCard(card) if card.id == 7 => Some(card.clone()),
+        _ => None,
+    });
+    assert_eq!(card.photo.as_deref(), Some(PICTURE));
+
     juliet.leave(JULIET, ROOM);
     romeo.expect_occupant("Juliet", |who| who.status == 5);
     juliet.join(JULIET, ROOM, "Capulet", "");

@@ -683,6 +683,12 @@ impl User {
             cx.frame(link, Frame::RoomSubjectChanged(message));
             return;
         }
+        if stanza.find("retract", ns::RETRACT).is_some() {
+            // XEP-0424 §3: what stands beside it for older clients is not what the user wants to say.
+            let text = "The network cannot take back what was said";
+            cx.refuse(stanza, ErrorType::Cancel, Condition::FeatureNotImplemented, text);
+            return;
+        }
         // Without a body there is nothing that networks know: chat states, markers.
         let Some(text) = body(stanza) else { return };
         cx.counters.from_xmpp += 1;

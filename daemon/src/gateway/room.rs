@@ -67,6 +67,8 @@ pub struct Occupant {
     pub status: StatusType,
     /// What the occupant says about it.
     pub text: Option<Box<str>>,
+    /// SHA-1 of the avatar, in hexadecimal digits.
+    icon: Option<Box<str>>,
     /// The nick to show; `None`: the one that is the key.
     alias: Option<Box<str>>,
     /// Of what the occupant id is made; `None`: of the nick.
@@ -84,6 +86,7 @@ impl Occupant {
             affiliation: frame.occupant_affiliation(),
             status: frame.status_type(),
             text: own(&frame.status_message),
+            icon: own(&frame.icon_hash).filter(|hash| is_hash(hash)),
             alias: own(&frame.alias).filter(|alias| **alias != *frame.nickname),
             origin: own(&frame.contact),
             stale: false,
@@ -268,6 +271,11 @@ impl Room {
         if nick == self.nick {
             x.push(code(110));
         }
+        if let Some(hash) = &occupant.icon {
+            // XEP-0153 §3.2.
+            let photo = Element::new("photo", ns::VCARD_UPDATE).text(&**hash);
+            stanza.push(Element::new("x", ns::VCARD_UPDATE).child(photo));
+        }
         stanza.push(x);
         stanza.push(self.occupant_id(nick));
         stanza
@@ -401,6 +409,10 @@ impl<'a> Departure<'a> {
         let departure = Self::new(RoomReason::Disconnected, Some("The gateway is being stopped"));
         Self { codes: &[332], ..departure }
     }
+}
+
+fn is_hash(text: &str) -> bool {
+    text.len() == 40 && text.bytes().all(|byte| byte.is_ascii_hexdigit())
 }
 
 /// Whether a nick can be part of a JID.

@@ -8,6 +8,7 @@ use spectrum2_xmpp::{Element, ns, xep_0054};
 
 use super::context::{Context, LABEL, Query, clip};
 use super::event::Time;
+use super::muc::nick_of;
 use super::timer::Timer;
 use super::user::User;
 
@@ -45,9 +46,22 @@ impl User {
             );
             return;
         }
+        let name = match (self.rooms.at(node), nick_of(iq)) {
+            (None, _) => self.contacts.legacy_name(node),
+            (Some(room), Some(shown)) => match room.nick_of(&shown) {
+                Some(nick) => format!("{}/{nick}", room.name),
+                None => {
+                    cx.refuse(iq, ErrorType::Cancel, Condition::ItemNotFound, "Nobody has this nick here");
+                    return;
+                }
+            },
+            (Some(_), None) => {
+                cx.refuse(iq, ErrorType::Cancel, Condition::ItemNotFound, "The room has no vCard");
+                return;
+            }
+        };
         self.last_vcard = self.last_vcard.wrapping_add(1).max(1);
         let id = self.last_vcard;
-        let name = self.contacts.legacy_name(node);
         let alias =
             self.contacts.by_node(node).map(|contact| contact.stored.alias.clone()).unwrap_or_default();
         let mut head = iq.clone();

@@ -138,6 +138,8 @@ pub const BOOKMARKS_COMPAT: &str = "urn:xmpp:bookmarks:1#compat";
 pub const BOOKMARKS_PEP: &str = "urn:xmpp:bookmarks:1";
 /// XEP-0421: Occupant identifiers.
 pub const OCCUPANT_ID: &str = "urn:xmpp:occupant-id:0";
+/// XEP-0424: Message Retraction.
+pub const RETRACT: &str = "urn:xmpp:message-retract:1";
 /// Spectrum 2's own element with the number of a connection error.
 pub const SPECTRUM_ERROR: &str = "http://spectrum.im/error";
 /// Spectrum 2's own presence child: be invisible on the legacy network.

@@ -255,8 +255,8 @@ pub(super) unsafe fn participant(room: &str, user: *const sys::PurpleConvChatBud
     // SAFETY: the caller's promise; its texts are texts or null.
     let (name, alias, flags) = unsafe { (copy((*user).name), copy((*user).alias), (*user).flags) };
     if let Some(known) = ear::occupant(room, &name) {
-        let ear::Occupant { role, affiliation, own, contact, show, text, .. } = known;
-        return Participant { name, alias, role, affiliation, own, contact, show, text };
+        let ear::Occupant { role, affiliation, own, contact, show, text, photo, .. } = known;
+        return Participant { name, alias, role, affiliation, own, contact, show, text, photo };
     }
     let has = |bits: u32| flags & bits != 0;
     let (role, affiliation) = if has(flag::PURPLE_CBFLAGS_FOUNDER) {
@@ -280,6 +280,7 @@ pub(super) unsafe fn participant(room: &str, user: *const sys::PurpleConvChatBud
         contact: String::new(),
         show,
         text: String::new(),
+        photo: String::new(),
     }
 }
 

@@ -11,7 +11,7 @@ use spectrum2_backend_protocol::{Affiliation, Role, RoomReason};
 
 use super::account::AccountId;
 use super::callback::participant;
-use super::event::{Denial, Departure, Event, IdPrefix, push};
+use super::event::{Card, Denial, Departure, Event, IdPrefix, push};
 use super::{c_text, copy, take};
 
 /// What a stanza says of an occupant who is in a room.
@@ -25,6 +25,7 @@ pub(super) struct Occupant {
     pub(super) contact: String,
     pub(super) show: String,
     pub(super) text: String,
+    pub(super) photo: String,
 }
 
 /// Who is leaving, where, and why.
@@ -35,6 +36,9 @@ struct Leaving {
     nick: String,
     departure: Departure,
 }
+
+/// The id of requests for vCards, before the number.
+pub const CARD_ID: &str = "spectrum2-card-";
 
 /// The id of requests for bookmarks.
 pub const BOOKMARKS_ID: &str = "spectrum2-bookmarks";
@@ -203,6 +207,7 @@ pub(super) unsafe fn stanza(
         answer(account, stanza);
         if copy((*stanza).name) == "iq" {
             bookmarks(account, purple_account, stanza);
+            card(account, stanza);
             return;
         }
         if copy((*stanza).name) == "message" {
@@ -244,6 +249,10 @@ pub(super) unsafe fn stanza(
                 contact: item_attribute(c"jid").split('/').next().unwrap_or_default().to_owned(),
                 show: child(stanza, "show", "").map(|node| data(node)).unwrap_or_default(),
                 text: child(stanza, "status", "").map(|node| data(node)).unwrap_or_default(),
+                photo: child(stanza, "x", "vcard-temp:x:update")
+                    .and_then(|x| child(x, "photo", ""))
+                    .map(|photo| data(photo))
+                    .unwrap_or_default(),
             };
             OCCUPANT.set(Some(occupant));
             // libpurple tells of a change only if its own flags differ.
@@ -274,6 +283,30 @@ unsafe fn answer(account: AccountId, stanza: *mut sys::xmlnode) {
             _ => return,
         };
         push(Event::RoomAnswered(account, room, number, denial));
+    }
+}
+
+/// Tells of the answer to a request for a vCard (XEP-0054 §3.2); without one, of an empty one.
+///
+/// # Safety
+/// `stanza` lives.
+unsafe fn card(account: AccountId, stanza: *mut sys::xmlnode) {
+    // SAFETY: the caller's promise.
+    unsafe {
+        let id = attribute(stanza, c"id");
+        let kind = attribute(stanza, c"type");
+        let Some(number) = id.strip_prefix(CARD_ID).and_then(|number| number.parse().ok()) else { return };
+        if kind != "result" && kind != "error" {
+            return;
+        }
+        let card = child(stanza, "vCard", "vcard-temp").filter(|_| kind == "result");
+        let field =
+            |name| card.and_then(|card| child(card, name, "")).map(|node| data(node)).unwrap_or_default();
+        let photo =
+            card.and_then(|card| child(card, "PHOTO", "")).and_then(|photo| child(photo, "BINVAL", ""));
+        let photo = photo.map(|node| data(node)).unwrap_or_default();
+        let card = Card { full_name: field("FN"), nickname: field("NICKNAME"), photo };
+        push(Event::Card(account, number, attribute(stanza, c"from"), card));
     }
 }
 

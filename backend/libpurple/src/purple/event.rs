@@ -61,6 +61,8 @@ pub enum Event {
     ChatsChanged(AccountId),
     /// The user's bookmarks on an XMPP network: JID, and name to show.
     Bookmarks(AccountId, Vec<(String, String)>),
+    /// The vCard that was asked for under this number, of this JID.
+    Card(AccountId, i32, String, Card),
     /// The network refuses something that concerns these names, of channels and people.
     Denied(AccountId, Vec<String>, Denial),
     /// The network has dealt with all that was sent before the PING with this number.
@@ -164,6 +166,19 @@ pub struct Participant {
     pub show: String,
     /// What the occupant says about it.
     pub text: String,
+    /// SHA-1 of the avatar; empty if not known.
+    pub photo: String,
+}
+
+/// A vCard on an XMPP network.
+#[derive(Debug, Default)]
+pub struct Card {
+    /// Full name; may be empty.
+    pub full_name: String,
+    /// Nickname; may be empty.
+    pub nickname: String,
+    /// The picture, in base 64; may be empty.
+    pub photo: String,
 }
 
 /// Why somebody left a room.

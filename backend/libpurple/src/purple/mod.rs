@@ -34,9 +34,9 @@ pub use account::{Account, AccountId, Proxy, ProxyKind, SettingValue};
 pub use accounts_file::read_accounts_file;
 pub use contact::{Contact, Primitive};
 pub use dialog::{Answer, DialogId};
-pub use ear::BOOKMARKS_ID;
+pub use ear::{BOOKMARKS_ID, CARD_ID};
 pub use event::{
-    Denial, Departure, Dialog, Event, IdPrefix, Leaver, Message, MessageKind, Participant, Typing,
+    Card, Denial, Departure, Dialog, Event, IdPrefix, Leaver, Message, MessageKind, Participant, Typing,
     next_event, on_event,
 };
 pub use protocol::{OptionKind, Protocol, ProtocolOption, protocols};

@@ -1,6 +1,6 @@
 //! Clients that join a room before they showed themselves to the gateway, and what the network refuses inside of rooms.
 
-use super::rooms::{ROOM, codes, end, in_the_room, join, joined};
+use super::rooms::{ROOM, codes, end, in_the_room, join, joined, occupant};
 use super::*;
 
 fn connected() -> Frame {
@@ -172,6 +172,48 @@ fn a_subject_and_an_invitation_that_the_network_refuses_are_refused() {
         _ => None,
     });
     refuse(&mut stage, serial);
+}
+
+#[test]
+fn what_was_said_cannot_be_taken_back() {
+    let mut stage = Stage::new();
+    in_the_room(&mut stage);
+    stage.says(&format!(
+        "<message from='{ROMEO}' to='{ROOM}' type='groupchat' id='r'><retract id='x' xmlns='{}'/>\
+         <body>I tried to take back a message</body></message>",
+        ns::RETRACT
+    ));
+    assert_eq!(condition(&stage.only_stanza()), Some("feature-not-implemented"));
+    assert!(stage.frames.is_empty(), "nor is the excuse of the client said there");
+}
+
+#[test]
+fn occupants_have_avatars_where_the_network_shows_them() {
+    let mut stage = Stage::new();
+    let link = in_the_room(&mut stage);
+    let hash = "7037be900a5a24c0ba8217edb2451a26611d05b0";
+    let Frame::ParticipantChanged(nurse) = occupant("nurse", 0) else { return };
+    let shown = spectrum2_backend_protocol::Participant { icon_hash: Some(hash.into()), ..nurse };
+    stage.network(link, Frame::ParticipantChanged(shown));
+    let x = stage.only_stanza();
+    assert_eq!(
+        x.find("x", ns::VCARD_UPDATE).and_then(|x| x.child_text("photo", ns::VCARD_UPDATE)).as_deref(),
+        Some(hash)
+    );
+    stage.says(&format!(
+        "<iq type='get' id='v' from='{ROMEO}' to='{ROOM}/nurse'><vCard xmlns='vcard-temp'/></iq>"
+    ));
+    let (_, asked) = stage.frame(|frame| match frame {
+        Frame::VCard(card) => Some(card.clone()),
+        _ => None,
+    });
+    assert_eq!(asked.buddy_name, "#verona/nurse");
+    for nobody in [ROOM.to_owned(), format!("{ROOM}/paris")] {
+        stage.says(&format!(
+            "<iq type='get' id='v' from='{ROMEO}' to='{nobody}'><vCard xmlns='vcard-temp'/></iq>"
+        ));
+        assert_eq!(condition(&stage.only_stanza()), Some("item-not-found"));
+    }
 }
 
 #[test]
