@@ -501,15 +501,18 @@ class IrcUser:
 class IrcNetwork:
     """An IRC server, unless told otherwise the container's, and the people who are connected to it."""
 
-    def __init__(self, host: str = "irc.test", port: int = 6667):
+    def __init__(self, host: str = "irc.test", port: int = 6667, password: str | None = None):
         self.host = host
         self.port = port
+        self.password = password
         self._people: list[IrcUser] = []
 
     async def connect(self, nick: str) -> IrcUser:
         """Somebody on this network."""
         person = IrcUser(nick, *await asyncio.open_connection(self.host, self.port))
         self._people.append(person)
+        if self.password:
+            person.sends(f"PASS {self.password}")
         person.sends(f"NICK {nick}")
         person.sends(f"USER {nick} 0 * :{nick}")
         # RFC 2812 §5.1: 001 ends the registration; 422 or 376 ends what the server tells by itself after it.
