@@ -52,6 +52,8 @@ impl Server {
         let Some(known) = self.accounts.get_mut(account) else { return };
         let full = known.jid.with_resource(&resource);
         known.guests.remove(&client);
+        // Most accounts have one.
+        known.sessions.reserve_exact(1);
         known.sessions.push(Session::new(number, account.to_owned(), client, resource.to_string()));
         self.bound(client, account, number);
         self.cx.send(client, iq_result(iq).child(bind::bound(&full)));

@@ -81,6 +81,10 @@ impl Management {
             self.bytes = self.bytes.saturating_sub(done.weight);
             serials.extend(Some(done.serial).filter(|serial| *serial != 0));
         }
+        if self.queue.is_empty() {
+            // Most sessions are idle most of the time.
+            self.queue = VecDeque::new();
+        }
         self.acknowledged = h;
         self.asked = false;
         if self.queue.is_empty() && self.queue.capacity() > SPARE {
