@@ -507,17 +507,68 @@ async def test_profanity(server, xmpp, tmp_path):
         profanity.ends()
 
 
-async def test_finch(server, xmpp, tmp_path):
-    await server()
-    _, juliet = await acquainted(xmpp, "romeo", "juliet")
-    (tmp_path / "accounts.xml").write_text(f"""<?xml version='1.0'?><account version='1.0'><account>
+@pytest.fixture
+def dns():
+    """chat.test on two machines, of which the second comes first (RFC 2782)."""
+    records = [f"--srv-host=_xmpp-client._tcp.{DOMAIN},{host},{PORT},{priority}" for host, priority in
+               (("first.test", 20), ("second.test", 10))]
+    process = subprocess.Popen(["dnsmasq", "--keep-in-foreground", "--no-resolv", "--no-hosts", "--user=root",
+                                "--listen-address=127.0.0.1", "--bind-interfaces", "--conf-file=/dev/null", *records,
+                                "--address=/first.test/127.0.0.5", "--address=/second.test/127.0.0.6"])
+    yield
+    process.terminate()
+    process.wait()
+
+
+async def test_two_machines_share_the_users(server, xmpp, dns, tmp_path):
+    """Clients find them by SRV; who is on one talks to who is on the other through the network."""
+    first = await server()
+    second = server.prepared("chat2", service__server="127.0.0.6")
+    await second.transport.start()
+    await acquainted(xmpp, "romeo", "juliet")
+    juliet = await first.login("juliet%prosody.test")
+    romeo = f"romeo\\40prosody.test@{DOMAIN}"
+    profanity = Terminal("profanity", f"env HOME={tmp_path} profanity --log ERROR")
+    try:
+        await profanity.shows("Type '/help'")
+        profanity.types(f"/connect {ROMEO}@{DOMAIN} tls force")
+        await profanity.shows("Enter password")
+        profanity.types("montague")
+        await juliet.receives(presence(sender=romeo))
+        await second.transport.says_of_itself("1 user online")
+        await profanity.shows("juliet\\40prosody.test")
+        profanity.types(f"/msg {JULIET} Art thou not Romeo?")
+        await juliet.receives(message("Art thou not Romeo?", sender=romeo))
+    finally:
+        profanity.ends()
+    # A machine fails: whose client tries the next one is soon back.
+    await second.transport.stop()
+    await juliet.receives(presence("unavailable", sender=romeo))
+    juliet.inbox.unread.clear()
+    finch = Terminal("finch", finch_of_romeo(tmp_path))
+    try:
+        await juliet.receives(presence(sender=romeo))
+        await first.transport.says_of_itself("2 users online")
+    finally:
+        finch.ends()
+
+
+def finch_of_romeo(home: Path) -> str:
+    """The command that starts finch, which logs in by itself."""
+    (home / "accounts.xml").write_text(f"""<?xml version='1.0'?><account version='1.0'><account>
         <protocol>prpl-jabber</protocol><name>{ROMEO}@{DOMAIN}/finch</name><password>montague</password>
         <statuses><status type='available' name='Available' active='true'><attributes/></status></statuses>
         <settings><setting name='port' type='int'>{PORT}</setting>
         <setting name='connection_security' type='string'>require_tls</setting></settings>
         <settings ui='gnt-purple'><setting name='auto-login' type='bool'>1</setting></settings>
         </account></account>""")
-    finch = Terminal("finch", f"finch --config={tmp_path}")
+    return f"finch --config={home}"
+
+
+async def test_finch(server, xmpp, tmp_path):
+    await server()
+    _, juliet = await acquainted(xmpp, "romeo", "juliet")
+    finch = Terminal("finch", finch_of_romeo(tmp_path))
     try:
         await juliet.receives(presence(sender="romeo@prosody.test"))
         juliet.says("romeo@prosody.test", "Hark!")
