@@ -122,6 +122,19 @@ def short(text: str) -> str:
     return text if len(text) <= 80 else f"{text[:77]}…"
 
 
+MAM = "{urn:xmpp:mam:2}"
+
+
+@dataclass
+class Archived:
+    """A message in an archive: its id, who said what, and when."""
+
+    id: str
+    sender: str
+    body: str | None
+    stamp: str
+
+
 class XmppUser:
     """Somebody with an XMPP client that is on line."""
 
@@ -233,6 +246,20 @@ class XmppUser:
     def leaves(self, room: str, nick: str) -> None:
         """XEP-0045 §7.14."""
         self._client.send_presence(pto=f"{room}/{nick}", ptype="unavailable")
+
+    async def reads_archive(self, archive: str, page: int = 50, **wanted: object) -> list[Archived]:
+        """All that an archive has of what is wanted, page by page, as slixmpp understands XEP-0313."""
+        self._client.register_plugin("xep_0313")
+        pages = self._client["xep_0313"].retrieve(slixmpp.JID(archive), iterator=True, rsm={"max": page}, **wanted)
+        found = []
+        async for answer in pages:
+            for stanza in answer["mam"]["results"]:
+                result = stanza.xml.find(f"{MAM}result")
+                forwarded = result.find("{urn:xmpp:forward:0}forwarded")
+                sent = forwarded.find("{jabber:client}message")
+                found.append(Archived(result.get("id"), sent.get("from"), sent.findtext("{jabber:client}body"),
+                                      forwarded.find("{urn:xmpp:delay}delay").get("stamp")))
+        return found
 
     async def receives(self, expected: Expectation, within: float = PATIENCE):
         """Waits for something that reached this person, and returns it."""

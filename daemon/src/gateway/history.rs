@@ -65,8 +65,8 @@ impl History {
         // `seconds='0'` asks for none, not for those of this moment.
         let most = if self.seconds == Some(0) { 0 } else { self.most(usual) };
         let mut left = self.characters;
-        // All limits hold at once, and nothing is left out in between.
-        let young = past.iter().rev().take(most).take_while(|past| past.stamp >= oldest);
+        // All limits hold at once. Clocks differ, so what is young may come before what is old.
+        let young = past.iter().rev().take(most).filter(|past| past.stamp >= oldest);
         let wanted = young.map(|past| past.sent(room, to)).take_while(|stanza| {
             // The whole stanza counts.
             let fits = left.map(|left| left.checked_sub(stanza.to_xml().chars().count()));
@@ -153,6 +153,8 @@ pub struct Memory {
     missed: VecDeque<Past>,
     /// The last message that a client was there to hear.
     heard: Option<i64>,
+    /// When the last message was said.
+    newest: u64,
 }
 
 impl Memory {
@@ -176,6 +178,7 @@ impl Memory {
             self.repeated = marks.collect();
             self.marks = self.repeated.iter().rev().take(MARKS).rev().copied().collect();
             self.archived = Some(past.clone());
+            self.newest = past.last().map_or(0, |past| past.stamp);
         }
         let newest = past.last().map_or(i64::MIN, |past| past.id);
         past.extend(self.fresh.iter().filter(|fresh| fresh.id > newest).cloned());
@@ -235,6 +238,14 @@ impl Memory {
     fn strike(&mut self, is_it: impl Fn(&Mark) -> bool) -> bool {
         let place = self.repeated.iter().position(is_it);
         place.map(|place| self.repeated.remove(place)).is_some()
+    }
+
+    /// Networks tell the second only: within it, what comes later was said later.
+    pub fn fit(&mut self, past: &mut Past) {
+        if past.stamp / 1_000 == self.newest / 1_000 {
+            past.stamp = past.stamp.max(self.newest);
+        }
+        self.newest = past.stamp;
     }
 
     /// A message is shown; `present`: to a client, `archived`: and to the archive.

@@ -128,17 +128,18 @@ impl Room {
         let archived = self.memory.take_archived();
         let (told, live): (Vec<_>, Vec<_>) =
             self.memory.take_held_back().into_iter().partition(|said| said.late);
-        let mut past = archived.clone();
-        for said in &told {
-            // What the network tells of times before that is in the archive, or was there.
-            if history::is_new(&archived, said.past.stamp) {
-                self.archive(cx, user, said);
-            }
-            self.memory.note(said, true, true);
-            past.push(said.past.clone());
+        let usual = told.len();
+        // What the network tells of times before the end of the archive was in it once, or was never to be.
+        let (new, old): (Vec<_>, Vec<_>) =
+            told.into_iter().partition(|said| history::is_new(&archived, said.past.stamp));
+        let mut past: Vec<Past> = old.into_iter().map(|said| said.past).chain(archived).collect();
+        for mut said in new {
+            self.memory.fit(&mut said.past);
+            self.archive(cx, user, &said);
+            self.memory.note(&said, true, true);
+            past.push(said.past);
         }
-        past.sort_by_key(|past| past.stamp);
-        let usual = self.memory.usual(&past).max(told.len());
+        let usual = self.memory.usual(&past).max(usual);
         for (name, client) in &self.clients {
             let to = presence::full(user, name);
             for message in client.history.of(&past, cx.wall_clock(), usual, &self.jid(cx), &to) {
@@ -168,7 +169,8 @@ impl Room {
     }
 
     /// A message goes to the clients and to the archive.
-    fn deliver(&mut self, cx: &mut Context, user: &BareJid, said: Said) {
+    fn deliver(&mut self, cx: &mut Context, user: &BareJid, mut said: Said) {
+        self.memory.fit(&mut said.past);
         let archived = self.archive(cx, user, &said);
         let present = self.clients.values().any(|client| !client.waiting);
         self.memory.note(&said, present, archived);

@@ -497,6 +497,34 @@ fn what_the_network_repeats_is_recognised() {
     assert_eq!(ids(&last)[..5], ids(&after)[..]);
 }
 
+/// Networks tell seconds, we know more: what was said within one second stays in its order.
+#[test]
+fn the_order_within_a_second_is_kept() {
+    let mut stage = Stage::new();
+    let link = in_the_room(&mut stage);
+    stage.now = Time(5_300);
+    hears(&mut stage, link, "tybalt", "one", "");
+    stage.now = Time(5_400);
+    hears(&mut stage, link, "tybalt", "two", "");
+    leaves(&mut stage, "orchard");
+    stage.now = Time(5_900);
+    let rejoin = |stage: &mut Stage, history: &str| {
+        join(stage, "orchard", "Romeo", history);
+        stage.network(link, joined("Romeo"));
+        for text in ["one", "two", "missed"] {
+            hears(stage, link, "tybalt", text, "19700101T000005");
+        }
+        stage.stanzas.clear();
+        stage.network(link, subject("Streets", ""));
+        let shown = shown(stage, "orchard");
+        leaves(stage, "orchard");
+        shown
+    };
+    assert_eq!(rejoin(&mut stage, ""), ["one", "two", "missed", "#"]);
+    assert_eq!(rejoin(&mut stage, "<history since='1970-01-01T00:00:05.4Z'/>"), ["two", "missed", "#"]);
+    assert_eq!(texts(&query(&mut stage, ROMEO, "").0), ["one", "two", "missed"]);
+}
+
 #[test]
 fn what_an_irc_bouncer_plays_back_is_recognised() {
     let mut stage = Stage::new();
