@@ -19,8 +19,8 @@ use super::timer::Timer;
 use super::user::User;
 use crate::storage::{self, Answer, Line, Page, Request, Wanted};
 
-/// Messages that are written together.
-const BATCH: usize = 200;
+/// Messages that are written together: many, because what each room costs is paid once.
+const BATCH: usize = 1_000;
 /// The first of them waits for so long.
 const DELAY: u64 = 1_000;
 /// Messages that storage may owe an answer for.

@@ -95,6 +95,7 @@ pub(super) struct Archive {
 /// The texts of the statements that do not depend on what is asked.
 struct Statements {
     find_room: String,
+    find_room_of_user: String,
     is_user: String,
     add_room: String,
     count_rooms: String,
@@ -117,6 +118,10 @@ impl Statements {
     fn new(p: &str) -> Self {
         Self {
             find_room: format!("SELECT id FROM {p}archive_rooms WHERE owner = ?1 AND room = ?2"),
+            find_room_of_user: format!(
+                "SELECT id FROM {p}archive_rooms WHERE owner = ?1 AND room = ?2 \
+                 AND EXISTS (SELECT 1 FROM {p}users WHERE jid = ?1)"
+            ),
             is_user: format!("SELECT 1 FROM {p}users WHERE jid = ?1"),
             add_room: format!("INSERT INTO {p}archive_rooms (owner, room) VALUES (?1, ?2)"),
             count_rooms: format!("SELECT count(*) FROM {p}archive_rooms WHERE owner = ?1"),
@@ -198,6 +203,7 @@ impl Archive {
     pub fn add(&mut self, connection: &Connection, lines: &[Line], keep: u32) -> rusqlite::Result<()> {
         self.create(connection)?;
         let mut rooms: HashMap<(&BareJid, &str), (Option<i64>, i64)> = HashMap::new();
+        let mut insert = connection.prepare_cached(&self.sql.insert)?;
         for line in lines {
             let key = (&line.owner, line.room.as_str());
             let (room, added) = match rooms.get_mut(&key) {
@@ -207,8 +213,7 @@ impl Archive {
             // Of somebody who has just been deleted nothing is kept.
             let Some(room) = room else { continue };
             let row = params![line.id, *room, number(line.stamp), line.nick, line.message];
-            let inserted = connection.prepare_cached(&self.sql.insert)?.execute(row)?;
-            *added += i64::try_from(inserted).unwrap_or(0);
+            *added += i64::try_from(insert.execute(row)?).unwrap_or(0);
         }
         for (room, added) in rooms.into_values() {
             let Some(room) = room else { continue };
@@ -232,11 +237,12 @@ impl Archive {
         owner: &BareJid,
         room: &str,
     ) -> rusqlite::Result<Option<i64>> {
-        if !connection.prepare_cached(&self.sql.is_user)?.exists([owner.as_str()])? {
-            return Ok(None);
-        }
-        if let Some(id) = self.room(connection, owner, room)? {
-            return Ok(Some(id));
+        let known: Option<i64> = connection
+            .prepare_cached(&self.sql.find_room_of_user)?
+            .query_row(params![owner.as_str(), room], |row| row.get(0))
+            .optional()?;
+        if known.is_some() || !connection.prepare_cached(&self.sql.is_user)?.exists([owner.as_str()])? {
+            return Ok(known);
         }
         let count: i64 = connection
             .prepare_cached(&self.sql.count_rooms)?
