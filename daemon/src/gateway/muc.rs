@@ -522,6 +522,10 @@ impl User {
 
     /// A client is gone: no ghost of it stays in a room.
     pub fn leave_rooms(&mut self, cx: &mut Context, client: &str) {
+        // It went off line: it did not leave the room alone.
+        for room in self.rooms.iter_mut() {
+            room.left_by.take_if(|(name, _)| name == client);
+        }
         for name in self.rooms.names() {
             if let Some(node) = self.rooms.by_name(&name).map(|room| room.node.clone()) {
                 self.leave_room(cx, &node, client, None);

@@ -638,6 +638,13 @@ fn who_closes_a_room_leaves_it_although_he_stays_connected() {
     stage.wait(15);
     stage.frame(|frame| matches!(frame, Frame::LeaveRoom(_)).then_some(()));
 
+    // Gone, and back at once, but not in the room yet.
+    let mut stage = Stage::with("[settings]\nstay_connected=1\n", OURS);
+    away(&mut stage);
+    stage.says(&format!("<presence from='{ROMEO}' to='{GATEWAY}'/>"));
+    stage.wait(20);
+    assert!(!stage.frames.iter().any(|(_, frame)| matches!(frame, Frame::LeaveRoom(_))));
+
     let mut stage = Stage::with("[settings]\nstay_connected=1\n", OURS);
     let link = away(&mut stage);
     let broken = Disconnected { user: "romeo@example.org".into(), error: 0, message: Some("lost".into()) };
