@@ -71,7 +71,7 @@ async def test_what_takes_a_restart_is_named_and_then_done(transport):
     """Options of the daemon and of backends; after a restart both obey them."""
     irc = await transport("irc")
     launcher = await irc.backend_is_up()
-    irc.options |= {"service.max_stanza_size": 20000, "service.protocol": "prpl-pigeon", "purple.port": 6668,
+    irc.options |= {"service.max_stanza_size": 20000, "service.protocol": "prpl-jabber", "purple.port": 6668,
                     "service.login_delay": 1}
     irc.write()
     told = await manager("reload irc")
@@ -80,9 +80,9 @@ async def test_what_takes_a_restart_is_named_and_then_done(transport):
     await irc.journal_says("need a restart of the transport: service.protocol, service.max_stanza_size, purple.*")
 
     assert (await manager("restart irc")).status == 0
-    await irc.journal_says("prpl-pigeon")
     before, launcher = launcher, await irc.backend_is_up()
     assert launcher != before
+    assert "irc (prpl-jabber)" in irc.property("StatusText", irc.backend_unit)
 
     # What backends do not read is no reason to disturb them.
     irc.options["service.max_stanza_size"] = 30000
