@@ -46,10 +46,11 @@ impl Doorman {
     }
 
     /// The stranger who has to make room, if there are too many; of those who have come least far, the one who has
-    /// waited longest.
+    /// waited longest. Nobody is named twice: it takes a moment until one is gone.
     pub fn evict(&self) -> Option<Client> {
-        let strangers = self.0.borrow();
-        strangers.line.first().filter(|_| strangers.line.len() > STRANGERS).map(|(_, client)| *client)
+        let mut strangers = self.0.borrow_mut();
+        let is_crowded = strangers.line.len() > STRANGERS;
+        is_crowded.then(|| strangers.line.pop_first()).flatten().map(|(_, client)| client)
     }
 }
 
@@ -123,15 +124,17 @@ mod tests {
     #[test]
     fn the_stranger_who_is_missed_least_makes_room() {
         let doorman = doorman();
-        let permits: Vec<_> = (0..=STRANGERS as u64)
-            .map(|n| {
-                let address = Ipv6Addr::from((u128::from(n) << 64) | (0x2001 << 112));
-                doorman.admit(Client(n), address.into()).unwrap()
-            })
-            .collect();
+        let admit = |n: u64| {
+            let address = Ipv6Addr::from((u128::from(n) << 64) | (0x2001 << 112));
+            doorman.admit(Client(n), address.into()).unwrap()
+        };
+        let mut permits: Vec<_> = (0..=STRANGERS as u64).map(admit).collect();
         assert_eq!(doorman.evict(), Some(Client(0)));
+        // It is on its way out, and does not count any more.
+        assert_eq!(doorman.evict(), None);
         permits[0].promote();
         permits[1].promote();
+        permits.push(admit(STRANGERS as u64 + 1));
         assert_eq!(doorman.evict(), Some(Client(2)));
         drop(permits);
         assert_eq!(doorman.evict(), None);
