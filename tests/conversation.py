@@ -304,6 +304,12 @@ class XmppUser:
         query = await self.asks(self.jid, "<query xmlns='jabber:iq:roster'/>")
         return {item.get("jid"): item for item in query}
 
+    async def empties_roster(self) -> None:
+        """COMPAT(Prosody): a roster that was read while its owner was away outlives his account in a cache."""
+        for jid in await self.roster():
+            await self.asks(self.jid, f"<query xmlns='jabber:iq:roster'><item jid='{jid}' subscription='remove'/></query>",
+                            "set")
+
     async def is_refused(self, to: str, payload: str, kind: str = "get") -> str:
         """Sends a request that must fail, and returns the condition of the error."""
         try:
@@ -381,12 +387,15 @@ class XmppServer:
 
     async def login(self, name: str, *, resource: str = "balcony", online: bool = True) -> XmppUser:
         """Somebody at this server, connected and, unless told otherwise, on line. The account is made when needed."""
-        if name not in self._accounts:
+        new = name not in self._accounts
+        if new:
             await self._account(name, registration(username=name, password="montague"))
             self._accounts.add(name)
         person = XmppUser(name, self.domain, resource)
         await person._connect(self.host, self.port)
         self._people.append(person)
+        if new:
+            await person.empties_roster()
         if online:
             person.comes_online()
             await person.receives(presence(sender=f"{person.jid}/{resource}"))
