@@ -69,7 +69,7 @@ async def log_in(number: int, turn: asyncio.Semaphore, tls: ssl.SSLContext):
                    b"<success xmlns='urn:ietf:params:xml:ns:xmpp-sasl'/>")
         await says(HEADER, b"</stream:features>")
         await says(b"<iq type='set' id='b'><bind xmlns='urn:ietf:params:xml:ns:xmpp-bind'/></iq>", b"</iq>")
-        await says(b"<iq type='get' id='r'><query xmlns='jabber:iq:roster'/></iq>", b"jabber:iq:roster")
+        await says(b"<iq type='get' id='r'><query xmlns='jabber:iq:roster'/></iq>", b"</iq>")
         await says(b"<enable xmlns='urn:xmpp:sm:3' resume='true'/>", b"/>")
         writer.write(b"<presence/>")
         idle = asyncio.create_task(stay(reader, writer))
@@ -110,6 +110,9 @@ async def measure(clients: int, pid: int) -> None:
     took = time.monotonic() - began
     # For what the daemon does after it has answered.
     await asyncio.sleep(5)
+    gone = sum(client.done() for client in [first, *others])
+    if gone:
+        raise SystemExit(f"{gone} clients were thrown out: they have no memory to be measured.")
     each = (memory(pid) - before) / clients
     print(f"{clients} clients logged in within {took:.0f} s; the daemon had {before} kB before, and has {memory(pid)} kB now.\n"
           f"An idle client costs {each:.1f} kB (aim: {AIM} kB).")

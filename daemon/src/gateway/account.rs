@@ -107,7 +107,7 @@ impl Gateway {
     /// The backend that serves the user.
     #[cfg(test)]
     pub fn backend_of(&self, user: &BareJid) -> Option<super::Link> {
-        self.users.get(user).and_then(User::link)
+        self.users.get(user).and_then(|user| user.link())
     }
 
     /// Whether this is the password with which the user is logged in.

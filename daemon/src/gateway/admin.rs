@@ -339,7 +339,7 @@ impl Gateway {
                     .users
                     .values()
                     .filter(|user| user.session != Session::Offline)
-                    .filter_map(User::line)
+                    .filter_map(|user| user.line())
                     .collect();
                 lines.sort_by(|a, b| a.jid.cmp(&b.jid));
                 self.cx.answer(asker, Ok(Answer::Users(lines)));
@@ -405,7 +405,7 @@ impl Gateway {
             return;
         }
         let line = |(jid, legacy_name): (BareJid, String)| {
-            self.users.get(&jid).and_then(User::line).unwrap_or(UserLine {
+            self.users.get(&jid).and_then(|user| user.line()).unwrap_or(UserLine {
                 jid,
                 legacy_name,
                 state: State::Offline,

@@ -104,7 +104,8 @@ fn pattern(config: &Config) -> Result<Option<Regex>, Error> {
 /// The state machine between XMPP and the backends.
 #[derive(Serialize, Deserialize)]
 pub struct Gateway {
-    users: HashMap<BareJid, User>,
+    /// Boxed, because a table has room for twice as many as it holds.
+    users: HashMap<BareJid, Box<User>>,
     cx: Context,
     /// Users to be asked whether they are on line.
     to_bring_back: VecDeque<BareJid>,
@@ -414,7 +415,7 @@ impl Gateway {
         if self.users.len() >= limit {
             return false;
         }
-        self.users.insert(jid.clone(), User::new(jid.clone()));
+        self.users.insert(jid.clone(), Box::new(User::new(jid.clone())));
         self.cx.ask(Request::LoadUser(jid.clone()), Pending::Load(jid.clone()));
         true
     }
@@ -578,7 +579,7 @@ impl Gateway {
 
     /// Lets go of a user, if nothing is lost by it.
     fn forget(&mut self, jid: &BareJid) {
-        if !self.users.get(jid).is_some_and(User::forgettable) {
+        if !self.users.get(jid).is_some_and(|user| user.forgettable()) {
             return;
         }
         self.with(jid, User::save_now);

@@ -182,6 +182,8 @@ impl User {
                 return Some((node, stored));
             }
         }
+        // It is empty for most of a session.
+        self.roster.todo = VecDeque::new();
         None
     }
 
@@ -448,6 +450,8 @@ fn groups(names: &[String]) -> Vec<String> {
     let mut groups: Vec<String> = storable.take(GROUPS).map(|name| clip(name.clone(), LABEL)).collect();
     groups.sort();
     groups.dedup();
+    // Most contacts are in one.
+    groups.shrink_to_fit();
     groups
 }
 

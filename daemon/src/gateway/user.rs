@@ -59,8 +59,8 @@ pub struct User {
     pub settings: Vec<(String, String)>,
     /// Contacts on the network.
     pub contacts: Contacts,
-    /// Clients that are on line, by resource.
-    pub resources: BTreeMap<String, Resource>,
+    /// Clients that are on line, by resource. Boxed, because a tree has room for eleven.
+    pub resources: BTreeMap<String, Box<Resource>>,
     /// Where he stands with the network.
     pub session: Session,
     /// When he came to stand there; `None` if that is not known any more.
@@ -172,7 +172,8 @@ impl User {
 
     /// The client that speaks for him.
     pub fn best(&self) -> Option<(&String, &Resource)> {
-        self.resources.iter().max_by_key(|(_, resource)| resource.rank())
+        let resources = self.resources.iter().map(|(name, resource)| (name, &**resource));
+        resources.max_by_key(|(_, resource)| resource.rank())
     }
 
     /// He was logged in before the restart. A bouncer is again; the others' servers are asked whether they are there.
@@ -190,7 +191,7 @@ impl User {
     /// A client of somebody who is not registered: he may be, soon.
     pub fn stranger_available(&mut self, cx: &mut Context, name: &str, stanza: &Element) {
         if self.resources.len() < RESOURCES {
-            self.resources.insert(name.to_owned(), Resource::read(stanza));
+            self.resources.insert(name.to_owned(), Box::new(Resource::read(stanza)));
         }
         self.auto_register(cx);
     }
@@ -207,7 +208,7 @@ impl User {
         resource.exchange =
             known.and_then(|known| known.exchange).or_else(|| disco::known_client(cx, stanza));
         let exchange = resource.exchange;
-        self.resources.insert(name.to_owned(), resource);
+        self.resources.insert(name.to_owned(), Box::new(resource));
         cx.timers.cancel(&Timer::Forget(self.jid.clone()));
         if is_new && exchange.is_none() {
             self.ask_features(cx, name, Caps::read(stanza));

@@ -191,7 +191,7 @@ impl Server {
         }
         let Some(login) = self.logins.remove(account) else { return };
         // Whoever is logged in stays so.
-        if !self.accounts.get(account).is_some_and(Account::is_used) {
+        if !self.accounts.get(account).is_some_and(|known| known.is_used()) {
             self.cx.gateway.push_back(ToGateway::Release(login.user.clone()));
         }
         let mut next = login.next;
@@ -241,7 +241,7 @@ impl Server {
         info!(user = %user, "a client has logged in");
         let admin = self.admin_password(user).is_some();
         if !self.accounts.contains_key(&account) {
-            let made = self.new_account(user, admin);
+            let made = Box::new(self.new_account(user, admin));
             self.accounts.insert(account.clone(), made);
         }
         if let Some(known) = self.accounts.get_mut(&account) {
@@ -298,7 +298,7 @@ impl Server {
 
     /// Somebody was let in for whom nobody is there.
     fn release_unused(&mut self, user: &BareJid, account: &str) {
-        if !self.accounts.get(account).is_some_and(Account::is_used) {
+        if !self.accounts.get(account).is_some_and(|known| known.is_used()) {
             self.cx.gateway.push_back(ToGateway::Release(user.clone()));
         }
     }

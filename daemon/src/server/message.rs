@@ -165,7 +165,7 @@ impl Server {
         let Ok(node) = NodePart::new(account) else { return };
         let user = BareJid::from_parts(Some(&node), self.cx.jid.domain());
         if self.gateway.standing(&user) == State::Online {
-            let known = self.new_account(&user, false);
+            let known = Box::new(self.new_account(&user, false));
             self.accounts.insert(account.to_owned(), known);
         }
     }

@@ -55,8 +55,8 @@ pub struct Server {
     gateway: Gateway,
     cx: Context,
     streams: HashMap<Client, Stream>,
-    /// By local part.
-    accounts: HashMap<String, Account>,
+    /// By local part. Boxed, because a table has room for twice as many as it holds.
+    accounts: HashMap<String, Box<Account>>,
     /// Logins under way, by local part.
     logins: HashMap<String, Login>,
     /// When it was made.

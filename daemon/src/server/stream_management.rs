@@ -18,9 +18,6 @@ const UNACKNOWLEDGED: usize = 1_000;
 /// And their size in memory.
 const UNACKNOWLEDGED_BYTES: usize = 2 << 20;
 
-/// Room that an empty queue keeps.
-const SPARE: usize = 8;
-
 /// A stanza that the client has not acknowledged.
 #[derive(Debug, Serialize, Deserialize)]
 pub struct Unacknowledged {
@@ -87,10 +84,6 @@ impl Management {
         }
         self.acknowledged = h;
         self.asked = false;
-        if self.queue.is_empty() && self.queue.capacity() > SPARE {
-            // Most clients are idle most of the time.
-            self.queue.shrink_to(SPARE);
-        }
         Ok(serials)
     }
 

@@ -13,7 +13,6 @@ use super::{Account, Answer, Asker, Memory, Outcome, Reader, Refusal, Request, R
 use crate::gateway::Gateway;
 use crate::gateway::pool::Stage;
 use crate::gateway::session::Session;
-use crate::gateway::user::User;
 
 /// Categories, in the order in which `help` shows them.
 const CATEGORIES: [&str; 5] = ["General", "Users", "Messages", "Backends", "Memory"];
@@ -245,7 +244,7 @@ impl Gateway {
             ("commands", []) => Line::Answer(commands()),
             ("has_online_user", [user]) => {
                 let user = BareJid::new(user).ok().and_then(|jid| self.users.get(&jid));
-                Line::Answer(u8::from(user.and_then(User::online).is_some()).to_string())
+                Line::Answer(u8::from(user.and_then(|user| user.online()).is_some()).to_string())
             }
             ("help", []) => Line::Answer(help()),
             ("online_users", []) => Line::Answer(self.online_users()),
@@ -275,7 +274,7 @@ impl Gateway {
             .users
             .values()
             .filter(|user| matches!(user.session, Session::Online(_)))
-            .filter_map(User::line)
+            .filter_map(|user| user.line())
             .map(|line| format!("{} UIN: {}\n", line.jid, line.legacy_name))
             .collect();
         lines.sort();
