@@ -361,6 +361,8 @@ async def test_certificates_that_cannot_work(server, certificate):
     checked = subprocess.run(["spectrum2", "check", here.file], capture_output=True, text=True)
     assert "certificate: CN=prosody.test, for prosody.test, *.prosody.test" in checked.stdout
     assert f"not for {DOMAIN}: clients warn" in checked.stdout
+    by_manager = subprocess.run(["spectrum2_manager", "check", here.file], capture_output=True, text=True)
+    assert (by_manager.stdout, by_manager.returncode) == (checked.stdout, checked.returncode), by_manager
     here.options["service.cert_key"] = OURS / "key"
     install(TLS / "ejabberd.key", OURS / "key")
     await here.fails_to_start()

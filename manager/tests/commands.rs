@@ -539,6 +539,21 @@ async fn files_are_checked_each_and_together() {
 }
 
 #[tokio::test]
+async fn certificates_are_left_to_the_daemon() {
+    let Stage { bus: _bus, systemd: _systemd, manager } = stage().await;
+    manager.transport("chat", "server_mode=1\ncert=/etc/passwd\n");
+    manager.program("spectrum2", "echo \"error: $*: expired\"; exit 78");
+    let run = manager.run("check chat").await;
+    assert_eq!(run.exit, 78);
+    assert_eq!(run.out, format!("error: check -- {}: expired\n", manager.file("chat.cfg").display()));
+    // It may be broken, or not be there.
+    manager.program("spectrum2", "exit 127");
+    let run = manager.run("check chat").await;
+    assert_eq!(run.exit, 0, "{}", run.out);
+    assert!(run.out.contains("certificate: not looked at, since"), "{}", run.out);
+}
+
+#[tokio::test]
 async fn what_is_gone_says_what_to_use() {
     let manager = Manager::new("unix:path=/nonexistent/bus");
     let server = manager.run("server -x --port 8080").await;
