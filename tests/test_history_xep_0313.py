@@ -212,3 +212,33 @@ async def test_who_stays_connected_misses_nothing(xmpp, transport, tybalt, size)
     assert past[-25:] == lines and past[:-25] in ([], ["heard"])
     assert await enters(romeo, room, "romeo", history(maxstanzas="0")) == []
     await is_told(tybalt, romeo, room, "live")
+
+
+async def test_who_stays_connected_is_in_his_rooms_after_a_restart(xmpp, transport, tybalt):
+    gateway = await transport("irc", settings__stay_connected=1)
+    romeo = await xmpp.login("romeo")
+    await romeo.logs_in(gateway.jid, username="romeo")
+    room = f"#verona@{gateway.jid}"
+    await enters(romeo, room, "romeo")
+    await is_told(tybalt, romeo, room, "heard")
+    await romeo.disconnects()
+    await is_away(tybalt, "romeo")
+    before = [f"before {n}" for n in range(15)]
+    for line in before:
+        tybalt.says("#verona", line)
+
+    tybalt.inbox.unread.clear()
+    await gateway.restart()
+    await tybalt.notices(Expectation(
+        "romeo in the channel", lambda line: line.command == "JOIN" and line.sender == "romeo"), 30)
+    after = [f"after {n}" for n in range(15)]
+    for line in after:
+        tybalt.says("#verona", line)
+    tybalt.says("romeo", "A word with you")
+
+    romeo = await xmpp.login("romeo")
+    # The last of what was said meanwhile.
+    await romeo.receives(message("A word with you"))
+    past = await enters(romeo, room, "romeo")
+    assert past[-30:] == before + after
+    await is_told(tybalt, romeo, room, "live")

@@ -288,7 +288,8 @@ options! {
     "settings" as settings: Settings {
         /// Pass announcements on as headlines, not as ordinary messages.
         send_headlines: bool = "0", [Gateway Server] Reload untyped;
-        /// Stay online on the legacy network when the last client goes offline.
+        /// Stay online on the legacy network, and in rooms, when the last client goes offline. The rooms are remembered in
+        /// the database over a restart, those with a password with it, as plain text like the passwords of accounts.
         stay_connected: bool = "0", [Gateway Server] Reload untyped;
     }
 

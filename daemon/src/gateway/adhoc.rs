@@ -309,6 +309,7 @@ impl User {
                 self.set_setting(cx, name, BOOLEAN, String::from(if value { "1" } else { "0" }));
             }
         }
+        self.keep_rooms(cx);
         cx.complete(iq, session, None, Some((false, "Your settings are stored.".to_owned())));
     }
 }

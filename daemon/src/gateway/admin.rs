@@ -568,7 +568,7 @@ impl User {
             language: registration.language.clone(),
             encoding: registration.encoding.clone(),
             vip: registration.vip,
-            settings: self.settings.clone(),
+            settings: self.settings.iter().cloned().chain(self.rooms.kept.for_export()).collect(),
             contacts: self.contacts.iter().map(|contact| contact.stored.clone()).collect(),
             archives: Vec::new(),
         };

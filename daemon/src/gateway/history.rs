@@ -278,6 +278,11 @@ impl Memory {
         unheard.max(USUAL)
     }
 
+    /// The last message that a client has heard, if that is known.
+    pub const fn heard(&self) -> Option<i64> {
+        self.heard
+    }
+
     /// A client has heard all up to this id.
     pub fn all_heard(&mut self, id: i64) {
         self.heard = Some(id);

@@ -26,6 +26,7 @@ mod room;
 mod room_flood;
 mod room_frame;
 mod room_iq;
+mod room_kept;
 mod room_name;
 mod roster;
 mod session;

@@ -129,14 +129,16 @@ impl Room {
         let (told, live): (Vec<_>, Vec<_>) =
             self.memory.take_held_back().into_iter().partition(|said| said.late);
         let usual = told.len();
+        // Nobody is there if the user stays connected.
+        let present = !self.clients.is_empty();
         // What the network tells of times before the end of the archive was in it once, or was never to be.
         let (new, old): (Vec<_>, Vec<_>) =
             told.into_iter().partition(|said| history::is_new(&archived, said.past.stamp));
         let mut past: Vec<Past> = old.into_iter().map(|said| said.past).chain(archived).collect();
         for mut said in new {
             self.memory.fit(&mut said.past);
-            self.archive(cx, user, &said);
-            self.memory.note(&said, true, true);
+            let archived = self.archive(cx, user, &said);
+            self.memory.note(&said, present, archived);
             past.push(said.past);
         }
         let usual = self.memory.usual(&past).max(usual);
@@ -148,7 +150,9 @@ impl Room {
         }
         let subject = self.subject_message(cx, None);
         self.to_all(cx, user, subject);
-        self.memory.all_heard(cx.archive_id());
+        if present || self.memory.heard().is_none() {
+            self.memory.all_heard(cx.archive_id());
+        }
         self.state = State::Joined;
         for said in live {
             self.deliver(cx, user, said);
@@ -313,6 +317,7 @@ impl User {
     pub fn room_presence(&mut self, cx: &mut Context, node: &str, from: &Jid, stanza: &Element) -> bool {
         let Some(client) = presence::resource(from) else { return false };
         let is_in = self.rooms.at(node).is_some_and(|room| room.clients.contains_key(client));
+        let is_deserted = self.rooms.at(node).is_some_and(|room| room.clients.is_empty());
         match (stanza.attr("type"), stanza.find("x", ns::MUC)) {
             (None, Some(x)) => self.join_room(cx, node, client, stanza, x),
             (None, None) if is_in => self.change_nick(cx, node, client, stanza),
@@ -320,7 +325,10 @@ impl User {
             (None, None) if node.starts_with('#') && nick_of(stanza).is_some() => {
                 self.join_room(cx, node, client, stanza, &Element::new("x", ns::MUC));
             }
-            (Some("unavailable"), _) if is_in => self.leave_room(cx, node, client, Some(stanza)),
+            // Also for a client that does not know that it is not there since a restart.
+            (Some("unavailable"), _) if is_in || is_deserted => {
+                self.leave_room(cx, node, client, Some(stanza));
+            }
             // XEP-0045 §9: a client that is not there any more.
             (Some("error"), _) if is_in => self.leave_room(cx, node, client, None),
             _ => return false,
@@ -370,6 +378,7 @@ impl User {
             State::Entered(_) => room.show_occupants(cx, &user, client),
             State::Joined | State::Lost | State::Returning(_) => room.admit(cx, &user, client),
         }
+        self.keep_rooms(cx);
     }
 
     fn why_not_join(
@@ -489,8 +498,10 @@ impl User {
         let session = self.online().is_some() || self.expects_login();
         let stays = session && self.setting(cx, "stay_connected");
         let user = self.jid.clone();
+        let kept = self.rooms.at(node).is_some_and(|room| self.rooms.kept.contains(&room.name));
         let Some(room) = self.rooms.by_node(node) else { return };
-        if room.clients.remove(client).is_none() {
+        let entered = room.is_entered();
+        if room.clients.remove(client).is_none() && !room.clients.is_empty() {
             return;
         }
         if stanza.is_some() {
@@ -499,14 +510,24 @@ impl User {
             let answer = room.departed_presence(cx, &room.nick, &departure);
             cx.send(answer.with("to", presence::full(&user, client)));
         }
-        if room.clients.is_empty() && !(stays && room.is_entered()) {
-            self.forget_room(cx, node);
-        } else if room.clients.is_empty() && stanza.is_some() {
+        let deserted = room.clients.is_empty();
+        if deserted && !(stays && (entered || kept)) {
+            self.leave_for_good(cx, node);
+        } else if deserted && stanza.is_some() {
             // A server says the same in the name of a client that goes off line.
             room.left_by = Some((client.to_owned(), cx.now));
             cx.timers.set_earlier(Timer::Rooms(user), cx.now.after(LEFT));
         }
+        self.keep_rooms(cx);
         self.part_guest(cx, client);
+    }
+
+    /// The user does not want to be in a room any more.
+    fn leave_for_good(&mut self, cx: &mut Context, node: &str) {
+        if let Some(name) = self.rooms.at(node).map(|room| room.name.clone()) {
+            self.drop_kept_room(cx, &name);
+        }
+        self.forget_room(cx, node);
     }
 
     /// Leaves a room on the network.
@@ -535,6 +556,7 @@ impl User {
 
     /// The user is logged in: rooms that he waits for are joined, those that he was in are joined again.
     pub fn rooms_connected(&mut self, cx: &mut Context) {
+        self.restore_rooms(cx);
         for name in self.rooms.names() {
             let Some(room) = self.rooms.by_name(&name) else { continue };
             room.mark_stale();
@@ -557,6 +579,7 @@ impl User {
         for iq in std::mem::take(&mut self.rooms.asking) {
             cx.refuse(&iq, ErrorType::Wait, Condition::RecipientUnavailable, text);
         }
+        self.rooms_unheard(cx);
         for name in self.rooms.names() {
             let Some(room) = self.rooms.remove(&name) else { continue };
             if room.is_entered() {
@@ -619,7 +642,7 @@ impl User {
             }
         }
         for node in left {
-            self.forget_room(cx, &node);
+            self.leave_for_good(cx, &node);
         }
         for node in late {
             let text = "The network did not answer";

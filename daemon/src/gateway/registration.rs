@@ -19,6 +19,7 @@ use super::contact::Contacts;
 use super::context::{Context, Pending, Query, clip};
 use super::event::Link;
 use super::presence;
+use super::room_kept::KeptRooms;
 use super::roster::{Roster, roster_iq};
 use super::user::User;
 use crate::storage::{self, Registration};
@@ -271,11 +272,13 @@ impl User {
             }
             Some(before) => {
                 let now = self.registration.as_ref();
-                let changed = now.is_some_and(|now| {
-                    now.legacy_name != before.legacy_name || now.password != before.password
-                });
+                let renamed = now.is_some_and(|now| now.legacy_name != before.legacy_name);
+                let changed = renamed || now.is_some_and(|now| now.password != before.password);
                 if changed {
                     self.log_in_again(cx);
+                }
+                if renamed {
+                    self.drop_kept_rooms(cx);
                 }
             }
         }
@@ -367,6 +370,7 @@ impl User {
         for contact in self.contacts.iter_mut() {
             contact.dirty = false;
         }
+        self.rooms.kept = KeptRooms::default();
         // What follows must not write to a row that is gone.
         let registration = self.registration.take();
         if registration.is_some() {

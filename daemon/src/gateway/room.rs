@@ -17,6 +17,7 @@ use super::event::Time;
 use super::history::{History, Memory};
 use super::presence;
 use super::room_flood::Unseen;
+use super::room_kept::KeptRooms;
 use super::room_name;
 
 /// Rooms of one user.
@@ -469,6 +470,8 @@ pub struct Rooms {
     pub asking: Vec<Element>,
     /// Joins that wait until the user is registered.
     pub early: Vec<Element>,
+    /// Those that outlive the session.
+    pub kept: KeptRooms,
     /// Nicks with whom the user talks through a room: folded nick → room's node.
     pub private: HashMap<String, String>,
 }

@@ -27,6 +27,7 @@ impl User {
         if matches!(room.state, State::Joining(_) | State::Returning(_)) {
             room.enter(cx, &user);
         }
+        self.keep_rooms(cx);
     }
 
     /// A room could not be joined, or the user could not have another nick in it.
@@ -54,11 +55,17 @@ impl User {
             }
         }
         self.rooms.remove(&frame.room);
+        if is_final(frame.room_reason()) {
+            self.drop_kept_room(cx, &frame.room);
+        }
     }
 
     /// The user is not in a room any more.
     pub fn room_left(&mut self, cx: &mut Context, frame: &RoomEnd) {
         let Some(room) = self.rooms.remove(&frame.room) else { return };
+        if frame.room_reason() != RoomReason::Disconnected {
+            self.drop_kept_room(cx, &frame.room);
+        }
         let departure = Departure::new(frame.room_reason(), frame.text.as_deref()).by(frame.actor.as_deref());
         if room.is_entered() {
             room.expel(cx, &self.jid, &departure);
@@ -76,6 +83,7 @@ impl User {
         {
             rename_self(cx, &user, room, &frame.nickname);
         }
+        self.keep_rooms(cx);
     }
 
     /// An occupant came, changed or went.
@@ -110,6 +118,9 @@ impl User {
         }
         if own && !extension && matches!(room.state, State::Joining(_) | State::Returning(_)) {
             room.enter(cx, &user);
+        }
+        if own {
+            self.keep_rooms(cx);
         }
     }
 
@@ -234,6 +245,25 @@ impl User {
         for iq in std::mem::take(&mut self.rooms.asking) {
             self.answer_with_rooms(cx, &iq);
         }
+    }
+}
+
+/// Whether trying again later, as after a break, is of no use.
+const fn is_final(reason: RoomReason) -> bool {
+    match reason {
+        RoomReason::Disconnected
+        | RoomReason::Full
+        | RoomReason::NickTaken
+        | RoomReason::Other
+        | RoomReason::TooMany => false,
+        RoomReason::BadNick
+        | RoomReason::Banned
+        | RoomReason::Destroyed
+        | RoomReason::Kicked
+        | RoomReason::MembersOnly
+        | RoomReason::NotAllowed
+        | RoomReason::NotFound
+        | RoomReason::Password => true,
     }
 }
 

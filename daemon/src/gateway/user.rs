@@ -18,6 +18,7 @@ use super::message::Kept;
 use super::presence::{self, Resource};
 use super::room::Rooms;
 use super::room_iq::Awaited;
+use super::room_kept::KeptRooms;
 use super::roster::Roster;
 use super::session::{Session, Trouble};
 use super::timer::Timer;
@@ -127,6 +128,7 @@ impl User {
         if let Some(stored) = stored {
             self.registration = Some(stored.registration);
             self.settings = stored.settings;
+            self.rooms.kept = KeptRooms::take(&mut self.settings);
             for contact in stored.contacts.into_iter().filter_map(Contact::new) {
                 self.contacts.insert(contact);
             }
@@ -368,18 +370,18 @@ impl User {
         }
     }
 
-    /// Remembers that contacts must be written.
+    /// Remembers that contacts or rooms must be written.
     pub fn save_later(&self, cx: &mut Context) {
         cx.timers.set_once(Timer::Save(self.jid.clone()), cx.now.after(SAVE));
     }
 
-    /// Writes changed contacts.
+    /// Writes changed contacts, and rooms.
     pub fn save_now(&mut self, cx: &mut Context) {
         cx.timers.cancel(&Timer::Save(self.jid.clone()));
-        let Some(registration) = self.registration.as_ref().filter(|registration| registration.id != 0)
-        else {
+        let row = self.registration.as_ref().map_or(0, |registration| registration.id);
+        if row == 0 {
             return;
-        };
+        }
         if cx.is_being_removed(&self.jid) {
             // If it fails there is time enough; if not, nobody must inherit them with the number of the row.
             return self.save_later(cx);
@@ -390,11 +392,9 @@ impl User {
             changed.push(contact.stored.clone());
         }
         if !changed.is_empty() {
-            cx.store(
-                storage::Request::SaveContacts(registration.id, changed),
-                format!("contacts of {}", self.jid),
-            );
+            cx.store(storage::Request::SaveContacts(row, changed), format!("contacts of {}", self.jid));
         }
+        self.save_rooms(cx, row);
     }
 
     /// Deletes a contact from storage.

@@ -23,7 +23,7 @@ impl Stage {
     }
 
     /// Fills in the form that a command begins with.
-    fn fill_in(&mut self, from: &str, node: &str, fields: &[(&str, &str)]) -> Element {
+    pub(super) fn fill_in(&mut self, from: &str, node: &str, fields: &[(&str, &str)]) -> Element {
         let form = self.execute(from, node, "", "");
         let session = command(&form).attr("sessionid").expect("a session").to_owned();
         let fields: String = fields

@@ -5,7 +5,7 @@ use proptest::prelude::*;
 use spectrum2_backend_protocol::RoomReason;
 use spectrum2_xmpp::xep_0082;
 
-use super::rooms::{ROOM, end, in_the_room, join, joined, occupant, said, subject};
+use super::rooms::{ROOM, end, in_the_room, join, joined, occupant, room, said, subject};
 use super::*;
 use crate::gateway::Token;
 use crate::gateway::admin::{Answer as Told, Request as Wish};
@@ -654,6 +654,201 @@ fn who_closes_a_room_leaves_it_although_he_stays_connected() {
     stage.network(link, Frame::Connected(Connected { user: "romeo@example.org".into() }));
     stage.frame(|frame| matches!(frame, Frame::JoinRoom(_)).then_some(()));
     stage.network(link, Frame::RoomLeft(end(RoomReason::Kicked, "", "")));
+}
+
+/// What storage has of Romeo's rooms.
+fn kept(stage: &mut Stage) -> Option<String> {
+    stage.wait(3);
+    let romeo = stage.database.get(&"romeo@example.org".parse::<BareJid>().unwrap()).expect("he is stored");
+    romeo.settings.iter().find(|(name, _)| name == "server:rooms").map(|(_, value)| value.clone())
+}
+
+/// The daemon starts again; nobody is at home at Romeo's.
+fn restarted(stage: Stage, options: &str) -> Stage {
+    let mut later = Stage::unconnected(options, OURS);
+    (later.database, later.online, later.archives) = (stage.database, stage.online, stage.archives);
+    later.now = stage.now.after(5_000);
+    later.event(Event::XmppUp);
+    later.wait(5);
+    later.says(&format!("<presence from='romeo@example.org' to='{GATEWAY}' type='unavailable'/>"));
+    later.wait(5);
+    later
+}
+
+fn logs_in(stage: &mut Stage) -> (Link, Login) {
+    let (link, login) = stage.login_of("romeo@example.org");
+    stage.network(link, Frame::Connected(Connected { user: "romeo@example.org".into() }));
+    (link, login)
+}
+
+fn asks_to_join(stage: &mut Stage) -> (Link, spectrum2_backend_protocol::Room) {
+    stage.frame(|frame| match frame {
+        Frame::JoinRoom(room) => Some(room.clone()),
+        _ => None,
+    })
+}
+
+#[test]
+fn who_stays_connected_is_in_his_rooms_after_a_restart() {
+    let options = "[settings]\nstay_connected=1\n";
+    for stopped in [true, false] {
+        let mut stage = Stage::with(options, OURS);
+        let link = away(&mut stage);
+        for n in 0..30 {
+            stage.now = stage.now.after(1_000);
+            hears(&mut stage, link, "tybalt", &format!("{n} "), "");
+        }
+        stage.wait(3);
+        if stopped {
+            stage.event(Event::Stop);
+        }
+        let mut stage = restarted(stage, options);
+        let (link, login) = logs_in(&mut stage);
+        let told = login.settings.unwrap_or_default().value;
+        assert!(told.iter().all(|(name, _)| !name.starts_with("server:")), "{told:?}");
+        let (_, room) = asks_to_join(&mut stage);
+        assert_eq!((room.room.as_str(), room.nickname.as_str()), ("#verona", "Romeo"));
+        for frame in [subject("The streets", "tybalt"), occupant("tybalt", 1), occupant("Romeo", 0)] {
+            stage.network(link, frame);
+        }
+        stage.network(link, joined("Romeo"));
+        for n in 30..40 {
+            stage.now = stage.now.after(1_000);
+            hears(&mut stage, link, "tybalt", &format!("{n} "), "");
+        }
+        stage.says(&format!("<presence from='{ROMEO}' to='{GATEWAY}'/>"));
+        stage.stanzas.clear();
+        join(&mut stage, "orchard", "Romeo", "");
+        let expected: String = (0..40).map(|n| format!("{n} ")).collect();
+        assert_eq!(shown(&mut stage, "orchard").concat(), format!("{expected}#"), "stopped: {stopped}");
+    }
+}
+
+#[test]
+fn a_room_is_remembered_with_its_password_which_nobody_is_shown() {
+    let options = "[settings]\nstay_connected=1\n";
+    let mut stage = Stage::with(options, OURS);
+    let link = stage.romeo_online();
+    join(&mut stage, "orchard", "Romeo", "<password>balcony</password>");
+    assert_eq!(kept(&mut stage), None, "he is not in it yet");
+    stage.network(link, joined("Romeo"));
+    assert!(kept(&mut stage).unwrap().contains("balcony"));
+    stage.network(link, Frame::RoomNicknameChanged(room("Montague")));
+    assert!(kept(&mut stage).unwrap().contains("Montague"));
+
+    let mut stage = restarted(stage, options);
+    logs_in(&mut stage);
+    let (_, wanted) = asks_to_join(&mut stage);
+    assert_eq!((wanted.nickname.as_str(), wanted.password.as_deref()), ("Montague", Some("balcony")));
+    stage.event(Event::Admin(Ticket(1), Wish::ExportUser("romeo@example.org".parse().unwrap())));
+    stage.event(Event::Admin(Ticket(2), Wish::GetUser("romeo@example.org".parse().unwrap())));
+    assert_eq!(stage.answers.len(), 2);
+    let told = format!("{:?}", stage.answers);
+    assert!(!told.contains("balcony"), "{told}");
+    let Some((_, Ok(Told::Export(export)))) = stage.answers.first() else { panic!("no export: {told}") };
+    assert!(export.settings.iter().any(|(name, rooms)| name == "server:rooms" && rooms.contains("#verona")));
+}
+
+#[test]
+fn a_room_that_is_left_for_good_is_forgotten() {
+    let on = "[settings]\nstay_connected=1\n";
+    let erased = Some(String::new());
+
+    let mut stage = Stage::new();
+    in_the_room(&mut stage);
+    assert_eq!(kept(&mut stage), None, "he does not stay connected");
+
+    let mut stage = Stage::with(on, OURS);
+    in_the_room(&mut stage);
+    assert!(kept(&mut stage).unwrap().contains("verona"));
+    leaves(&mut stage, "orchard");
+    stage.wait(15);
+    assert_eq!(kept(&mut stage), erased);
+
+    let mut stage = Stage::with(on, OURS);
+    let link = away(&mut stage);
+    assert!(kept(&mut stage).unwrap().contains("verona"));
+    stage.network(link, Frame::RoomLeft(end(RoomReason::Kicked, "", "")));
+    assert_eq!(kept(&mut stage), erased);
+
+    // The room is not there any more after the restart.
+    for (reason, there) in [(RoomReason::Password, false), (RoomReason::Full, true)] {
+        let mut stage = Stage::with(on, OURS);
+        away(&mut stage);
+        stage.wait(3);
+        let mut stage = restarted(stage, on);
+        let (link, _) = logs_in(&mut stage);
+        asks_to_join(&mut stage);
+        stage.network(link, Frame::RoomRefused(end(reason, "no", "")));
+        assert_eq!(kept(&mut stage) != erased, there, "{reason:?}");
+    }
+
+    // He, or the admin, switches it off.
+    let mut stage = Stage::with(on, OURS);
+    in_the_room(&mut stage);
+    assert!(kept(&mut stage).unwrap().contains("verona"));
+    stage.fill_in(ROMEO, "settings", &[("stay_connected", "0"), ("enable_transport", "1")]);
+    assert_eq!(kept(&mut stage), erased);
+
+    let mut stage = Stage::with(on, OURS);
+    away(&mut stage);
+    stage.wait(3);
+    let mut stage = restarted(stage, "");
+    stage.says(&format!("<presence from='{ROMEO}' to='{GATEWAY}'/>"));
+    logs_in(&mut stage);
+    assert_eq!(kept(&mut stage), erased);
+    assert!(!stage.frames.iter().any(|(_, frame)| matches!(frame, Frame::JoinRoom(_))));
+
+    // The row goes with the user, and does not come back with him.
+    let mut stage = Stage::with(on, OURS);
+    in_the_room(&mut stage);
+    stage.event(Event::Admin(Ticket(1), Wish::UnregisterUser("romeo@example.org".parse().unwrap())));
+    stage.registered("romeo@example.org", "romeo");
+    assert_eq!(kept(&mut stage), None);
+}
+
+#[test]
+fn a_break_that_lasts_ends_no_stay_of_who_is_away() {
+    let mut stage = Stage::with("[settings]\nstay_connected=1\n", OURS);
+    let mut link = away(&mut stage);
+    for _ in 0..4 {
+        let broken =
+            Disconnected { user: "romeo@example.org".into(), error: 0, message: Some("lost".into()) };
+        stage.network(link, Frame::Disconnected(broken));
+        while !stage.frames.iter().any(|(_, frame)| matches!(frame, Frame::Login(_))) {
+            stage.wait(1);
+        }
+        link = stage.login_of("romeo@example.org").0;
+    }
+    stage.frames.clear();
+    stage.network(link, Frame::Connected(Connected { user: "romeo@example.org".into() }));
+    let (_, room) = asks_to_join(&mut stage);
+    assert_eq!(room.room, "#verona");
+}
+
+#[test]
+fn who_comes_and_goes_while_his_rooms_are_joined_again_stays_in_them() {
+    let on = "[settings]\nstay_connected=1\n";
+    let mut stage = Stage::with(on, OURS);
+    away(&mut stage);
+    stage.wait(3);
+    let mut stage = restarted(stage, on);
+    let (link, _) = logs_in(&mut stage);
+    asks_to_join(&mut stage);
+    stage.says(&format!("<presence from='{ROMEO}' to='{GATEWAY}'/>"));
+    join(&mut stage, "orchard", "Romeo", "");
+    leaves(&mut stage, "orchard");
+    stage.says(&format!("<presence type='unavailable' from='{ROMEO}' to='{GATEWAY}'/>"));
+    stage.wait(20);
+    stage.network(link, joined("Romeo"));
+    assert!(!stage.frames.iter().any(|(_, frame)| matches!(frame, Frame::LeaveRoom(_))));
+
+    // A client that was not told of the restart closes the room.
+    stage.says(&format!("<presence from='{ROMEO}' to='{GATEWAY}'/>"));
+    leaves(&mut stage, "orchard");
+    stage.wait(20);
+    stage.frame(|frame| matches!(frame, Frame::LeaveRoom(_)).then_some(()));
+    assert_eq!(kept(&mut stage), Some(String::new()));
 }
 
 #[test]
