@@ -182,6 +182,12 @@ impl Room {
         self.occupants.get(nick).map_or(nick, |occupant| occupant.shown(nick))
     }
 
+    /// Whether an occupant is shown as just this.
+    pub fn shows(&self, shown: &str) -> bool {
+        self.occupants.get(shown).is_some_and(|occupant| occupant.alias.is_none())
+            || self.occupants.values().any(|occupant| occupant.alias.as_deref() == Some(shown))
+    }
+
     /// The nick of the occupant who is shown as this.
     pub fn nick_of(&self, shown: &str) -> Option<&str> {
         if let Some((nick, occupant)) = self.occupants.get_key_value(shown)

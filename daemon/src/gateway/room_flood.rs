@@ -42,6 +42,13 @@ impl Unseen {
         self.before.entry(nick).or_insert(Some(before));
     }
 
+    /// Clients have been told that nobody is there who is shown as this.
+    pub fn is_hidden(&mut self, shown: &str) {
+        for (nick, before) in &mut self.before {
+            before.take_if(|before| before.shown(nick) == shown);
+        }
+    }
+
     /// When something is to be shown.
     pub const fn due(&self) -> Option<Time> {
         self.due
@@ -89,10 +96,13 @@ impl Room {
         if let Some(before) = before {
             // Who is gone goes under the name that was shown, which may not be the nick.
             let seen = before.shown(nick).to_owned();
+            // An alias stays with its owner when his nick changes.
+            let taken_over = self.shows(&seen);
             self.occupants.insert(nick.to_owned(), before);
-            if now.as_ref().is_none_or(|now| now.shown(nick) != seen) {
+            if !taken_over && now.as_ref().is_none_or(|now| now.shown(nick) != seen) {
                 let goes = self.departed_presence(cx, nick, &Departure::new(RoomReason::Other, None));
                 self.to_all(cx, user, goes);
+                self.unseen.is_hidden(&seen);
             }
             self.occupants.remove(nick);
         }

@@ -317,6 +317,7 @@ fn renamed(cx: &mut Context, user: &jid::BareJid, room: &mut Room, old: &str, ne
     if room.nick == new && cx.up {
         // The user himself: his clients must not miss it.
         room.to_all(cx, user, goes);
+        room.unseen.is_hidden(&shown);
         room.to_all(cx, user, comes);
         return;
     }
@@ -337,9 +338,11 @@ fn departed(cx: &mut Context, user: &jid::BareJid, room: &mut Room, frame: &Part
             room.show_now(cx, user, &frame.nickname);
         }
         let stanza = room.departed_presence(cx, &frame.nickname, &departure);
+        let shown = room.shown(&frame.nickname).to_owned();
         let before = room.occupants.remove(&frame.nickname);
         if removed {
             room.to_all(cx, user, stanza);
+            room.unseen.is_hidden(&shown);
         } else {
             room.show_change(cx, user, &frame.nickname, before, stanza);
         }
@@ -350,19 +353,19 @@ fn departed(cx: &mut Context, user: &jid::BareJid, room: &mut Room, frame: &Part
 fn mentioned(cx: &mut Context, user: &jid::BareJid, room: &mut Room, frame: &Participant) {
     let nick = frame.nickname.as_str();
     let before = room.occupants.get(nick).cloned();
-    let shown = before.as_ref().map(|_| room.shown(nick).to_owned());
+    let shown = room.shown(nick).to_owned();
     if room.mention(nick, frame) == Change::Nothing || !room.is_entered() {
         return;
     }
     let Some(occupant) = room.occupants.get(nick) else { return };
     let comes = room.occupant_presence(cx, nick, occupant);
-    let goes = shown
-        .filter(|shown| shown != room.shown(nick))
-        .map(|shown| room.renamed_presence(cx, &shown, nick, occupant));
+    let renamed = before.is_some() && shown != room.shown(nick);
+    let goes = renamed.then(|| room.renamed_presence(cx, &shown, nick, occupant));
     if let Some(goes) = goes.filter(|_| cx.up) {
         // What is late is late under one name.
         room.show_now(cx, user, nick);
         room.to_all(cx, user, goes);
+        room.unseen.is_hidden(&shown);
         room.to_all(cx, user, comes);
         return;
     }

@@ -11,13 +11,13 @@ use proptest::bool::weighted;
 use proptest::collection::vec;
 use proptest::prelude::*;
 use proptest::sample::select;
-use proptest::test_runner::RngSeed;
 use spectrum2_backend_protocol::{Problem, Room, Stats};
 
 use super::*;
 use crate::gateway::admin::Request as Wish;
 use crate::gateway::{STRANGERS, Token};
 use crate::storage;
+use crate::testing::seed;
 
 const USERS: [&str; 4] =
     ["romeo@example.org", "juliet@example.org", "tybalt@elsewhere.net", "escalus@verona.example"];
@@ -947,14 +947,6 @@ impl Storm {
     fn stops(&mut self) {
         self.event(Event::Stop);
         assert!(self.stage.stopped && self.processes.is_empty());
-    }
-}
-
-/// The same storms in every run, so that a change is judged by itself; `PROPTEST_RNG_SEED` asks for others.
-fn seed() -> RngSeed {
-    match ProptestConfig::default().rng_seed {
-        RngSeed::Random => RngSeed::Fixed(1597),
-        given => given,
     }
 }
 

@@ -1055,7 +1055,7 @@ impl Count {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 200, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 200, failure_persistence: None, rng_seed: crate::testing::seed(), ..ProptestConfig::default() })]
 
     #[test]
     fn whoever_joins_hears_everything_once_and_in_order(steps in vec(step(), 1..80), archive in any::<bool>()) {

@@ -212,7 +212,7 @@ fn watch(stanzas: &[Element], client: &str, seen: &mut BTreeSet<String>) {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 150, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 150, failure_persistence: None, rng_seed: crate::testing::seed(), ..ProptestConfig::default() })]
 
     #[test]
     fn in_the_end_clients_see_who_is_there(steps in proptest::collection::vec(step(), 1..60)) {

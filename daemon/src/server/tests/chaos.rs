@@ -473,7 +473,7 @@ impl World {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 300, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 300, failure_persistence: None, rng_seed: crate::testing::seed(), ..ProptestConfig::default() })]
 
     #[test]
     fn anything_may_happen(steps in vec(step(), 1..120)) {
