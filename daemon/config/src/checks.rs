@@ -340,6 +340,12 @@ fn backend(config: &Config, findings: &mut Vec<Finding>) {
             ),
         ));
     }
+    if service.idle_reconnect_time != 0 {
+        findings.push(Finding::warning(
+            "service.idle_reconnect_time",
+            "It has no effect: quiet users stay in their backend process, for a move would end their sessions. Remove it.",
+        ));
+    }
     if !service.verify_certs {
         findings.push(Finding::warning(
             "service.verify_certs",

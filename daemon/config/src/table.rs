@@ -62,9 +62,11 @@ options! {
         users_per_backend: u32 = "100" in 1..=100000, [Gateway Server] Reload;
         /// Whether a backend process that was full takes users again once some have left.
         reuse_old_backends: bool = "1", [Gateway Server] Reload;
-        /// Seconds without a message after which a user is moved to a backend process for quiet users; 0 never.
+        /// Accepted for files written for Spectrum 2, which moved users who were quiet for so many seconds to another
+        /// backend process. Nothing does so any more, because it ends their sessions for a moment.
         idle_reconnect_time: u32 = "0" in 0..=31536000, [Gateway Server] Reload;
-        /// Every so many seconds the backend process that uses most memory stops taking users; 0 never.
+        /// Every so many seconds the backend process that uses most memory stops taking users, and ends when its last
+        /// one has left; 0 never.
         memory_collector_time: u32 = "0" in 0..=31536000, [Gateway Server] Reload;
         /// Seconds between two logins to the legacy network; further users wait for their turn.
         login_delay: u32 = "0" in 0..=86400, [Gateway Server] Reload;
@@ -107,7 +109,7 @@ options! {
         oob_replace_body: bool = "1", [Gateway Server] Reload;
         /// Split a message with texts and images into one message for each. Goes before service.oob_replace_body.
         oob_split: bool = "0", [Gateway Server] Reload;
-        /// How many rooms of the legacy network are listed.
+        /// How many rooms are listed of those that a backend lists for everybody.
         max_room_list_size: u32 = "100" in 0..=100000, [Gateway Server] Reload;
         /// Write names of contacts with JID escaping (XEP-0106). Otherwise @ becomes %.
         jid_escaping: bool = "1", [Gateway Server] Restart;

@@ -404,6 +404,16 @@ fn options_that_have_no_effect_alone() {
 }
 
 #[test]
+fn quiet_users_are_not_moved() {
+    let warned = warnings("idle_reconnect_time=3600\n");
+    assert!(
+        warned[0].contains("service.idle_reconnect_time: It has no effect: quiet users stay"),
+        "{warned:?}"
+    );
+    assert!(warnings("idle_reconnect_time=0\n").is_empty());
+}
+
+#[test]
 fn unchecked_certificates_and_host_names_for_backends_are_warned_about() {
     let warnings = warnings("verify_certs=0\nbackend_host=localhost\n");
     assert!(warnings[0].contains("service.verify_certs: Certificates"), "{warnings:?}");

@@ -110,6 +110,11 @@ impl Gateway {
         self.cx.timers.set(Timer::Ping, self.cx.now.after(PING));
         self.cx.out.push(Action::Measure);
         self.cx.prune_in_time();
+        // Here, so that a reload changes it.
+        match u64::from(self.cx.config.service.memory_collector_time) {
+            0 => self.cx.timers.cancel(&Timer::Collect),
+            seconds => self.cx.timers.set_once(Timer::Collect, self.cx.now.after(seconds * 1_000)),
+        }
         let check = self.cx.pool.check(self.cx.limits(), self.cx.now, self.cx.accepts_frames());
         for link in check.ping {
             self.cx.frame(link, Frame::Ping);

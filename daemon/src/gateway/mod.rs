@@ -550,6 +550,7 @@ impl Gateway {
     fn timer(&mut self, timer: Timer) {
         match timer {
             Timer::Ping => self.ping_backends(),
+            Timer::Collect => self.cx.pool.retire_largest(),
             Timer::Handshake(link) => self.handshake_late(link),
             Timer::Spawn => self.serve_waiting(),
             Timer::BringBack => self.bring_back(),

@@ -236,6 +236,16 @@ impl Pool {
         self.backends.remove(&link)
     }
 
+    /// The backend that uses most memory takes no more users (`service.memory_collector_time`): it ends when the last one
+    /// has left. One without users ends anyway, or is the warm one.
+    pub fn retire_largest(&mut self) {
+        let open = self.backends.values_mut().filter(|b| b.stage == Stage::Ready && !b.solo && !b.retired);
+        let used = open.filter(|b| !b.users.is_empty() && b.memory.resident > 0);
+        if let Some(largest) = used.max_by_key(|b| b.memory.resident) {
+            largest.retired = true;
+        }
+    }
+
     /// Goes through all backends: who must answer, who did not, who is not needed. Silence counts only while they are
     /// being read (`reading`).
     pub fn check(&mut self, limits: Limits, now: Time, reading: bool) -> Check {

@@ -1,5 +1,7 @@
 //! The life of backends, and what it means for users.
 
+use spectrum2_backend_protocol::{RoomList, Stats};
+
 use super::*;
 
 const LOST: &str = "connection closed";
@@ -354,4 +356,37 @@ fn a_backend_of_spectrum_2_is_told_to_let_go_of_a_session_that_ended() {
     stage.network(link, Frame::Disconnected(lost));
     let (told, ()) = stage.frame(|frame| matches!(frame, Frame::Logout(_)).then_some(()));
     assert_eq!(told, link);
+}
+
+#[test]
+fn the_backend_that_uses_most_memory_takes_no_more_users() {
+    for (options, retires) in
+        [("users_per_backend=2\nmemory_collector_time=60\n", true), ("users_per_backend=2\n", false)]
+    {
+        let mut stage = Stage::with(options, OURS);
+        let large = join(&mut stage, "romeo");
+        assert_eq!(join(&mut stage, "juliet"), large);
+        let small = join(&mut stage, "nurse");
+        assert_ne!(small, large);
+        for (link, res) in [(large, 90_000), (small, 9_000)] {
+            let stats = Stats { id: "7".into(), res, shared: 0, init_res: 5_000 };
+            stage.network(link, Frame::Stats(stats));
+        }
+        stage.says(&format!("<presence from='juliet@example.org/x' to='{GATEWAY}' type='unavailable'/>"));
+        stage.wait(55);
+        assert_eq!(stage.gateway.cx.pool.get(large).unwrap().word(), "ready");
+        stage.wait(30);
+        let word = if retires { "retired" } else { "ready" };
+        assert_eq!(stage.gateway.cx.pool.get(large).unwrap().word(), word);
+        assert_eq!(stage.gateway.cx.pool.get(small).unwrap().word(), "ready");
+    }
+}
+
+#[test]
+fn the_list_of_rooms_has_a_limit() {
+    let mut stage = Stage::with("max_room_list_size=2\n", OURS);
+    let link = stage.romeo_online();
+    let rooms: Vec<String> = (0..5).map(|n| format!("#room{n}")).collect();
+    stage.network(link, Frame::RoomList(RoomList { names: rooms.clone(), rooms, user: None }));
+    assert_eq!(stage.gateway.cx.rooms.len(), 2);
 }
