@@ -26,6 +26,8 @@ BUILD_PACKAGES = build-essential pkg-config libpurple-dev libsqlite3-dev
 TEST_PACKAGES = mmdebstrap systemd systemd-container util-linux python3-pytest
 DEB_PACKAGES = debhelper systemd
 RUN_PACKAGES = prosody lua-sec ngircd openssl python3-slixmpp python3-slixmpp-lib
+SCREEN_PACKAGES = ngircd openssl python3-slixmpp python3-slixmpp-lib iproute2 dino-im gstreamer1.0-plugins-good \
+    adwaita-icon-theme librsvg2-common fonts-dejavu-core dbus xvfb openbox xdotool imagemagick pngquant
 
 # Where `make deb` puts packages, and what it compiles for them.
 DEBS = $(abspath $(CARGO_TARGET_DIR))/debian
@@ -40,10 +42,11 @@ TESTS ?=
 FUZZ_SECONDS ?= 60
 BENCH ?= ../shared/bench
 
-.PHONY: help build packages lint test unit e2e shell run fuzz bench bench-clients bench-rooms install deb clean
+.PHONY: help build packages lint test unit e2e shell run screenshots fuzz bench bench-clients bench-rooms install deb clean
 
 help:
 	@echo 'make run      start a transport on this machine, watch a conversation, join in'
+	@echo 'make screenshots  the pictures in docs, of a real client at work (as root)'
 	@echo 'make build    build the programs (PROFILE=dev for a quick build)'
 	@echo 'make test     unit tests, then the scenarios with Debian packages in a container with systemd (as root)'
 	@echo 'make unit     unit tests alone'
@@ -92,6 +95,11 @@ run: PROFILE = dev
 run: build
 	@tests/install-packages.sh $(RUN_PACKAGES)
 	@/usr/bin/python3 -B tests/demo.py $(OUT)/spectrum2
+
+screenshots: PROFILE = dev
+screenshots: build
+	@tests/install-packages.sh $(SCREEN_PACKAGES)
+	@/usr/bin/python3 -B tests/screenshots.py $(OUT)/spectrum2 docs
 
 fuzz:
 	@tests/install-packages.sh $(BUILD_PACKAGES)
