@@ -91,12 +91,6 @@ pub fn vhosts(config: &Config) -> Vec<Finding> {
     if config.further_jids().is_empty() {
         return findings;
     }
-    if config.service.server_mode {
-        findings.push(Finding::error(
-            OPTION,
-            "In server mode each transport needs a port of its own. Write a file of its own for each.",
-        ));
-    }
     let database = &config.database;
     let differs =
         [&database.database, &database.prefix].iter().any(|text| text.contains(&config.service.jid));

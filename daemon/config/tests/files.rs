@@ -261,11 +261,3 @@ fn check_looks_at_the_file_once_for_each_vhost() {
     assert_eq!(exit, ExitKind::Ok, "{text}");
     assert!(!text.contains("vhost"), "{text}");
 }
-
-#[test]
-fn vhosts_cannot_share_a_port_for_clients() {
-    let text =
-        "[service]\njid=a.example\nserver_mode=1\nserver=127.0.0.1\nport=5222\n[vhosts]\nvhost=b.example\n";
-    let problems = parse(text, &System::default()).unwrap_err().to_string();
-    assert!(problems.contains("icq.cfg:7: vhosts.vhost: In server mode"), "{problems}");
-}
