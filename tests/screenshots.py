@@ -47,7 +47,6 @@ Ident = no
 PAM = no
 """
 
-# COMPAT(Dino 0.4): it crashes in a room that has an archive (XEP-0313) if the account has none; so there is none.
 TRANSPORT = """
 [service]
 jid = {domain}
@@ -58,7 +57,6 @@ tls_port = 0
 cert = {directory}/certificate.pem
 cert_key = {directory}/key.pem
 protocol = prpl-irc
-archive_size = 0
 working_dir = {directory}/spectrum2
 pidfile = {directory}/spectrum2.pid
 

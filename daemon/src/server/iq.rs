@@ -2,7 +2,8 @@
 
 use spectrum2_xmpp::stanza::{Condition, ErrorType, Stanza, iq_result};
 use spectrum2_xmpp::xep_0030::{Identity, Info};
-use spectrum2_xmpp::{Element, ns, xep_0030};
+use spectrum2_xmpp::xep_0313::{Query, Refusal};
+use spectrum2_xmpp::{Element, ns, xep_0030, xep_0059, xep_0313};
 
 use super::Server;
 use super::context::refusal;
@@ -12,13 +13,15 @@ use super::message::{Target, refuse_foreign};
 const OWN: &str = "server-";
 
 /// What the server can do for an account.
-const ACCOUNT: [&str; 10] = [
+const ACCOUNT: [&str; 11] = [
     ns::BLOCKING,
     ns::BOOKMARKS_COMPAT,
     ns::CARBONS,
     ns::DISCO_INFO,
     ns::DISCO_ITEMS,
     ns::LAST,
+    // COMPAT(Dino): version 0.4 crashes in a room that has an archive if the account has none.
+    ns::MAM,
     ns::PING,
     ns::PRIVATE,
     ns::PUBSUB_PUBLISH,
@@ -85,6 +88,7 @@ impl Server {
             (ns::DISCO_ITEMS, "query") if get => {
                 Some(iq_result(iq).child(xep_0030::items(payload.attr("node"), [])))
             }
+            (ns::MAM, _) => empty_archive(iq, payload, get),
             (ns::PUBSUB, "pubsub") => self
                 .pubsub(account, Some(number), iq)
                 .or_else(|| refusal(iq, ErrorType::Modify, Condition::BadRequest, "")),
@@ -211,4 +215,36 @@ fn describe_server(iq: &mut Element, domain: &str) {
 /// The roster of somebody whose login is under way.
 pub fn empty_roster(iq: &Element) -> Element {
     iq_result(iq).child(Element::new("query", ns::ROSTER))
+}
+
+/// XEP-0313: the archive of an account, in which there is nothing. What comes while nobody is there waits elsewhere, and
+/// is delivered.
+fn empty_archive(iq: &Element, payload: &Element, get: bool) -> Option<Element> {
+    let answer = match (payload.name(), get) {
+        ("query", true) => xep_0313::form(),
+        ("metadata", true) => xep_0313::metadata(None),
+        ("query", false) => match Query::read(payload) {
+            // §4.3.2: ids that we never gave.
+            Ok(query) if names_a_message(&query) => {
+                return refusal(iq, ErrorType::Cancel, Condition::ItemNotFound, "");
+            }
+            Ok(_) => xep_0313::fin(true, xep_0059::answer(0, None, None, 0)),
+            Err(Refusal::Malformed) => return refusal(iq, ErrorType::Modify, Condition::BadRequest, ""),
+            Err(Refusal::UnknownField) => {
+                return refusal(iq, ErrorType::Cancel, Condition::FeatureNotImplemented, "");
+            }
+        },
+        _ => return refusal(iq, ErrorType::Modify, Condition::BadRequest, ""),
+    };
+    Some(iq_result(iq).child(answer))
+}
+
+fn names_a_message(query: &Query) -> bool {
+    let page = &query.page;
+    let before = page.before.as_ref().is_some_and(|id| !id.is_empty());
+    before
+        || page.after.is_some()
+        || query.after_id.is_some()
+        || query.before_id.is_some()
+        || !query.ids.is_empty()
 }

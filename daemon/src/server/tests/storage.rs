@@ -333,3 +333,24 @@ fn rooms_on_the_list_of_the_network_become_bookmarks() {
     );
     assert!(answer.to_xml().contains("name='Verona'"), "{answer:?}");
 }
+
+#[test]
+fn the_archive_of_an_account_is_empty() {
+    let mut stage = Stage::new();
+    let (client, _) = stage.romeo("orchard");
+    let query = |inside: &str| format!("<query xmlns='{}' queryid='f27'>{inside}</query>", ns::MAM);
+    let page = |inside: &str| query(&format!("<set xmlns='{}'>{inside}</set>", ns::RSM));
+    let fin =
+        |answer: &Element| answer.find("fin", ns::MAM).and_then(|fin| fin.attr("complete")) == Some("true");
+    for all in ["", "<max>10</max>", "<max>10</max><before/>"] {
+        assert!(fin(&asks(&mut stage, client, "set", &page(all))), "{all}");
+    }
+    let answer = asks(&mut stage, client, "set", &page("<after>28482-98726-73623</after>"));
+    assert_eq!(condition(&answer), Some("item-not-found"));
+    let answer = asks(&mut stage, client, "set", &query("<x xmlns='jabber:x:data' type='submit'/>"));
+    assert_eq!(condition(&answer), Some("bad-request"));
+    let answer = asks(&mut stage, client, "get", &query(""));
+    assert!(answer.find("query", ns::MAM).is_some_and(|form| form.find("x", ns::DATA).is_some()));
+    let answer = asks(&mut stage, client, "get", &format!("<metadata xmlns='{}'/>", ns::MAM));
+    assert_eq!(answer.find("metadata", ns::MAM).map(|metadata| metadata.elements().count()), Some(0));
+}
