@@ -603,6 +603,22 @@ fn a_room_says_what_it_is() {
 }
 
 #[test]
+fn a_nick_on_irc_is_no_room() {
+    let mut stage = Stage::new();
+    in_the_room(&mut stage);
+    for (name, room) in
+        [("friar", false), ("friar%irc.example.net", false), ("#mantua", true), ("+mantua", true)]
+    {
+        stage.says(&format!(
+            "<iq type='get' id='d' from='{ROMEO}' to='{name}@{GATEWAY}'><query xmlns='{}'/></iq>",
+            ns::DISCO_INFO
+        ));
+        let info = stage.only_stanza().to_xml();
+        assert_eq!(info.contains("category='conference'"), room, "{info}");
+    }
+}
+
+#[test]
 fn invitations_go_both_ways() {
     let mut stage = Stage::new();
     let link = in_the_room(&mut stage);
