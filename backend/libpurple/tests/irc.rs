@@ -186,16 +186,22 @@ fn fifty_users_share_a_process() {
     let (mut daemon, pid) = stage.zygote.serve();
     daemon.greet();
     let users: Vec<_> = (0..50).map(|number| format!("servant{number}@example.org")).collect();
-    for (number, user) in users.iter().enumerate() {
-        daemon.login(user, &format!("servant{number}@127.0.0.1"), "");
+    for user in &users {
+        daemon.login(user, &user.replace("example.org", "127.0.0.1"), "");
     }
     let mut waiting: std::collections::BTreeSet<_> = users.iter().map(String::as_str).collect();
     while !waiting.is_empty() {
-        let user = daemon.expect("CONNECTED", |frame| match frame {
-            Frame::Connected(connected) => Some(connected.user.clone()),
+        let (user, connected) = daemon.expect("CONNECTED", |frame| match frame {
+            Frame::Connected(connected) => Some((connected.user.clone(), true)),
+            // ngircd lets ten wait at its door; on a busy machine it turns others away, and they try again.
+            Frame::Disconnected(lost) if lost.error == 0 => Some((lost.user.clone(), false)),
             _ => None,
         });
-        assert!(waiting.remove(user.as_str()), "{user} is connected twice");
+        if connected {
+            assert!(waiting.remove(user.as_str()), "{user} is connected twice");
+        } else {
+            daemon.login(&user, &user.replace("example.org", "127.0.0.1"), "");
+        }
     }
     for user in &users {
         daemon.write(user, "nurse", &format!("from {user}"));
