@@ -117,7 +117,7 @@ async def test_the_target_stops_and_restarts_every_transport(transport):
 
 async def test_a_launcher_that_cannot_start_is_retried_and_the_socket_lives(transport):
     broken = Path("/run/systemd/system/spectrum2-backend@irc.service.d/broken.conf")
-    broken.parent.mkdir(parents=True)
+    broken.parent.mkdir(parents=True, exist_ok=True)
     broken.write_text("[Service]\nExecStart=\nExecStart=/bin/false\n")
     await systemctl("daemon-reload")
     irc = transport.prepared("irc")
@@ -150,7 +150,7 @@ async def test_sigterm_ends_cleanly_in_two_seconds(transport):
 async def test_a_daemon_that_hangs_is_replaced(transport):
     """The watchdog, which is set to a second here, wants to see progress."""
     hasty = Path("/run/systemd/system/spectrum2@irc.service.d/hasty.conf")
-    hasty.parent.mkdir(parents=True)
+    hasty.parent.mkdir(parents=True, exist_ok=True)
     hasty.write_text("[Service]\nWatchdogSec=1\nRestartSec=0\n")
     await systemctl("daemon-reload")
     try:

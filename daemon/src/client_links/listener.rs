@@ -115,13 +115,18 @@ impl fmt::Display for Sockets {
 
 /// TCP sockets that systemd passes. Anything else that it passes is not for clients.
 fn for_clients(service: &Service, passed: &mut Passed) -> Vec<(TcpListener, Door)> {
-    let listeners = passed.rest().filter_map(|(name, descriptor)| {
-        let listener = listening(descriptor)?;
-        let port = listener.local_addr().ok()?.port();
-        let is_direct = name.as_deref() == Some(DIRECT_NAME) || (port == service.tls_port && port != 0);
-        Some((listener, if is_direct { Door::Direct } else { Door::InClear }))
-    });
-    listeners.collect()
+    let mut listeners: Vec<_> = passed
+        .rest()
+        .filter_map(|(name, descriptor)| {
+            let listener = listening(descriptor)?;
+            let port = listener.local_addr().ok()?.port();
+            let is_direct = name.as_deref() == Some(DIRECT_NAME) || (port == service.tls_port && port != 0);
+            Some((listener, if is_direct { Door::Direct } else { Door::InClear }))
+        })
+        .collect();
+    // systemd passes them in any order; they are named in that of the options.
+    listeners.sort_by_key(|(_, door)| matches!(door, Door::Direct));
+    listeners
 }
 
 fn listening(descriptor: OwnedFd) -> Option<TcpListener> {
