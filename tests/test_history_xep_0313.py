@@ -51,6 +51,13 @@ async def is_away(irc_user, nick: str) -> None:
         await asyncio.sleep(0.05)  # IRC does not tell of it.
 
 
+async def is_read(irc_user, nick: str) -> None:
+    """Waits until somebody's client has read all that was said. It need not have reached the daemon yet."""
+    irc_user.says(nick, "\x01PING 1597\x01")
+    await irc_user.notices(Expectation(f"an answer of {nick}", lambda line: (
+        line.command == "NOTICE" and line.sender == nick and "1597" in line.parameters[-1])))
+
+
 def history(**limits: str) -> str:
     """XEP-0045 §7.2.14."""
     return f"<history xmlns='http://jabber.org/protocol/muc' {' '.join(f'{k}={v!r}' for k, v in limits.items())}/>"
@@ -226,6 +233,7 @@ async def test_who_stays_connected_is_in_his_rooms_after_a_restart(xmpp, transpo
     before = [f"before {n}" for n in range(15)]
     for line in before:
         tybalt.says("#verona", line)
+    await is_read(tybalt, "romeo")
 
     tybalt.inbox.unread.clear()
     await gateway.restart()

@@ -150,8 +150,9 @@ impl Gateway {
         }
     }
 
-    /// The first one makes the backend usable.
+    /// The first one makes the backend usable; the last one is the end of what it says.
     fn pong(&mut self, link: Link) {
+        self.heard_out(Some(link));
         let Some(backend) = self.cx.pool.get_mut(link).filter(|backend| backend.stage == Stage::Shaking)
         else {
             return;

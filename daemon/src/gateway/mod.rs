@@ -38,7 +38,7 @@ mod vcard;
 #[cfg(test)]
 mod tests;
 
-use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 use std::sync::Arc;
 
 use jid::{BareJid, Jid};
@@ -72,6 +72,8 @@ use crate::storage::{self, Answer, Request};
 const PING: u64 = 20_000;
 /// A backend that connected must have said so.
 const HANDSHAKE: u64 = 30_000;
+/// So long are backends heard out when the gateway ends; it must leave time for storage, see `crate::run`.
+const LAST_WORDS: u64 = 300;
 /// Users who were logged in before the restart are asked this far apart.
 const BRING_BACK: u64 = 50;
 /// Domains whose privileges are remembered.
@@ -111,6 +113,8 @@ pub struct Gateway {
     /// Users to be asked whether they are on line.
     to_bring_back: VecDeque<BareJid>,
     started: bool,
+    /// The end has begun: backends that may still say something from before it.
+    last_words: Option<BTreeSet<Link>>,
     stopped: bool,
 }
 
@@ -128,7 +132,14 @@ impl Gateway {
         let mut cx = Context::new(config, jid, allowed, now, seed);
         cx.timers.set(Timer::Ping, now.after(PING));
         cx.timers.set(Timer::Spawn, now);
-        Ok(Self { users: HashMap::new(), cx, to_bring_back: VecDeque::new(), started: false, stopped: false })
+        Ok(Self {
+            users: HashMap::new(),
+            cx,
+            to_bring_back: VecDeque::new(),
+            started: false,
+            last_words: None,
+            stopped: false,
+        })
     }
 
     /// Tells it the time of day, in milliseconds since 1970, at `now`: for stamps on what is late (XEP-0203).
@@ -146,6 +157,11 @@ impl Gateway {
     /// Whether frames of backends may come. Not while there is nowhere to put what they lead to.
     pub fn accepts_frames(&self) -> bool {
         self.cx.accepts_frames()
+    }
+
+    /// Whether users are told, or have been, that the gateway ends.
+    pub fn is_stopping(&self) -> bool {
+        self.cx.stopping
     }
 
     /// How things stand.
@@ -188,7 +204,10 @@ impl Gateway {
             Event::Frame(link, frame) => self.frame(link, frame),
             Event::BackendBusy(link) => self.backend_busy(link, true),
             Event::BackendReady(link) => self.backend_busy(link, false),
-            Event::BackendDown(link, reason) => self.backend_down(link, &reason),
+            Event::BackendDown(link, reason) => {
+                self.backend_down(link, &reason);
+                self.heard_out(Some(link));
+            }
             Event::Stored(token, answer) => self.stored(token, answer),
             Event::Admin(ticket, request) => self.admin(Asker::Shell(ticket), request),
             Event::Reload(config) => self.reload(config),
@@ -550,6 +569,7 @@ impl Gateway {
     fn timer(&mut self, timer: Timer) {
         match timer {
             Timer::Ping => self.ping_backends(),
+            Timer::Stop => self.stop_now(),
             Timer::Collect => self.cx.pool.retire_largest(),
             Timer::Handshake(link) => self.handshake_late(link),
             Timer::Spawn => self.serve_waiting(),
@@ -619,11 +639,37 @@ impl Gateway {
         }
     }
 
-    /// Everybody is told, backends and users; what must be kept is stored.
+    /// The end begins: what backends said before they knew of it is still taken, so that nothing is lost on the way. Their
+    /// answers to a last ping come behind it.
     fn stop(&mut self) {
+        if self.last_words.is_some() {
+            return self.stop_now();
+        }
+        let backends = self.cx.pool.iter().filter(|(_, backend)| !backend.users.is_empty());
+        let links: BTreeSet<Link> = backends.map(|(link, _)| link).collect();
+        links.iter().for_each(|link| self.cx.frame(*link, Frame::Ping));
+        self.last_words = Some(links);
+        self.cx.timers.set(Timer::Stop, self.cx.now.after(LAST_WORDS));
+        self.heard_out(None);
+    }
+
+    /// A backend has said all, or will say nothing more. When all have, the gateway stops.
+    pub(super) fn heard_out(&mut self, link: Option<Link>) {
+        let Some(links) = &mut self.last_words else { return };
+        if let Some(link) = link {
+            links.remove(&link);
+        }
+        if links.is_empty() {
+            self.stop_now();
+        }
+    }
+
+    /// Everybody is told, backends and users; what must be kept is stored.
+    fn stop_now(&mut self) {
         if std::mem::replace(&mut self.cx.stopping, true) {
             return;
         }
+        self.cx.timers.cancel(&Timer::Stop);
         for user in self.users.values_mut() {
             if user.session != Session::Offline {
                 user.log_out(&mut self.cx);

@@ -12,6 +12,8 @@ use super::event::{Link, Time};
 pub enum Timer {
     /// Ask all backends for a sign of life.
     Ping,
+    /// Wait no longer for what backends had to say before the end.
+    Stop,
     /// The backend that uses most memory takes no more users.
     Collect,
     /// A backend that connected has not said what it is.

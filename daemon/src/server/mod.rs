@@ -108,15 +108,15 @@ impl Server {
             Event::Client(client, event) => self.client(client, event),
             // We are the XMPP server.
             Event::XmppUp | Event::XmppDown | Event::Stanza(_) => {}
-            Event::Stop => {
-                self.feed(Event::Stop);
-                self.stop();
-            }
             event => self.feed(event),
         }
         self.settle();
         while let Some(timer) = self.cx.timers.pop(now) {
             self.timer(timer);
+            self.settle();
+        }
+        if self.gateway.is_stopping() && !self.stopping {
+            self.stop();
             self.settle();
         }
         out.append(&mut self.cx.out);

@@ -192,6 +192,21 @@ fn a_message_comes_from_the_network() {
 }
 
 #[test]
+fn what_backends_said_before_the_end_still_arrives() {
+    let mut stage = Stage::new();
+    let link = stage.romeo_online();
+    stage.answering = false;
+    stage.stanzas.clear();
+    stage.event(Event::Stop);
+    assert!(stage.frames.iter().all(|(_, frame)| !matches!(frame, Frame::Logout(_))));
+    stage.network(link, Frame::ConvMessage(from_nurse("Anon, good nurse!")));
+    stage.stanza(message_from("nurse@irc.example.org/bot"));
+    assert!(!stage.stopped);
+    stage.event(Event::Frame(link, Frame::Pong));
+    assert!(stage.stopped && stage.closed.contains(&link));
+}
+
+#[test]
 fn strangers_and_escaped_names_have_addresses() {
     let mut stage = Stage::new();
     let link = stage.romeo_online();

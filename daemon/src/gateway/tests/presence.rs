@@ -278,6 +278,23 @@ fn stopping_says_good_bye_and_remembers_who_was_there() {
 }
 
 #[test]
+fn the_end_waits_neither_for_the_dead_nor_for_the_hung() {
+    for way in ["gone", "silent", "asked again"] {
+        let mut stage = Stage::new();
+        let link = stage.romeo_online();
+        stage.answering = false;
+        stage.event(Event::Stop);
+        assert!(!stage.stopped);
+        match way {
+            "gone" => stage.event(Event::BackendDown(link, "it crashed".to_owned())),
+            "silent" => stage.wait(1),
+            _ => stage.event(Event::Stop),
+        }
+        assert!(stage.stopped, "{way}");
+    }
+}
+
+#[test]
 fn a_login_is_announced_once() {
     let mut stage = Stage::new();
     stage.registered("romeo@example.org", "romeo");
