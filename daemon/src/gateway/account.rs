@@ -234,15 +234,21 @@ impl User {
     /// His session ended, or never began, and will not begin again by itself: whoever is connected as him is not welcome.
     pub(super) fn throw_out(&mut self, cx: &mut Context, refused: Refused) {
         if self.attached {
-            self.trying = false;
+            if std::mem::take(&mut self.trying) {
+                // Nobody was let in, and the network has not taken the password.
+                self.attached = false;
+                self.registration.iter_mut().for_each(|known| known.password = Secret::default());
+            }
             cx.verdict(&self.jid, Err(refused));
         }
     }
 
-    /// No client is connected any more.
+    /// No client is connected any more. A bouncer goes on, but not with a password that the network has not taken yet: who
+    /// gave it would be let in when he gives it again.
     pub(super) fn release(&mut self, cx: &mut Context) {
-        (self.attached, self.trying) = (false, false);
-        if !self.wanted(cx) || self.session == Session::Offline {
+        self.attached = false;
+        let unchecked = std::mem::take(&mut self.trying);
+        if unchecked || !self.wanted(cx) || self.session == Session::Offline {
             self.leave(cx);
         }
         self.drop_password(cx);

@@ -344,6 +344,15 @@ impl Context {
         self.out.push(Action::Frame(link, frame));
     }
 
+    /// Asks a backend for a sign of life; gives the number of that ping, see [`super::pool::Backend::pings`].
+    pub(super) fn ping(&mut self, link: Link) -> u64 {
+        self.frame(link, Frame::Ping);
+        self.pool.get_mut(link).map_or(0, |backend| {
+            backend.pings += 1;
+            backend.pings
+        })
+    }
+
     /// Asks storage, with somebody waiting for the answer.
     pub(super) fn ask(&mut self, request: storage::Request, pending: Pending) {
         self.last_token += 1;

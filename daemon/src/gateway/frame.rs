@@ -44,7 +44,7 @@ impl Gateway {
             return;
         };
         backend.stage = Stage::Shaking;
-        self.cx.frame(link, Frame::Ping);
+        self.cx.ping(link);
         self.cx.timers.set(Timer::Handshake(link), self.cx.now.after(HANDSHAKE));
     }
 
@@ -117,7 +117,7 @@ impl Gateway {
         }
         let check = self.cx.pool.check(self.cx.limits(), self.cx.now, self.cx.accepts_frames());
         for link in check.ping {
-            self.cx.frame(link, Frame::Ping);
+            self.cx.ping(link);
         }
         for link in check.idle {
             self.cx.pool.remove(link);
@@ -152,11 +152,11 @@ impl Gateway {
 
     /// The first one makes the backend usable; the last one is the end of what it says.
     fn pong(&mut self, link: Link) {
-        self.heard_out(Some(link));
-        let Some(backend) = self.cx.pool.get_mut(link).filter(|backend| backend.stage == Stage::Shaking)
-        else {
-            return;
-        };
+        let Some(backend) = self.cx.pool.get_mut(link) else { return };
+        backend.pongs += 1;
+        let is_first = backend.stage == Stage::Shaking;
+        self.heard_out();
+        let Some(backend) = self.cx.pool.get_mut(link).filter(|_| is_first) else { return };
         backend.stage = Stage::Ready;
         self.cx.timers.cancel(&Timer::Handshake(link));
         self.cx.pool.failures = 0;
@@ -208,12 +208,16 @@ impl Gateway {
             return;
         };
         let Some(user) = BareJid::new(name).ok().and_then(|jid| self.users.get_mut(&jid)) else { return };
-        if user.link() != Some(link) {
+        let pongs = self.cx.pool.get(link).map_or(0, |backend| backend.pongs);
+        // What came of a session that is over must not count for the next: it may have had another password.
+        let is_late =
+            matches!(frame, Frame::Connected(_) | Frame::Disconnected(_)) && pongs < user.login_ping;
+        if user.link() != Some(link) || is_late {
             info!(
                 user = name,
                 backend = link.0,
                 frame = frame.name(),
-                "a frame for a user who is not on this backend is ignored"
+                "a frame for a user who is not on this backend, or not any more, is ignored"
             );
             return;
         }

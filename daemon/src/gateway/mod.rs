@@ -38,7 +38,7 @@ mod vcard;
 #[cfg(test)]
 mod tests;
 
-use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
+use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::sync::Arc;
 
 use jid::{BareJid, Jid};
@@ -113,8 +113,8 @@ pub struct Gateway {
     /// Users to be asked whether they are on line.
     to_bring_back: VecDeque<BareJid>,
     started: bool,
-    /// The end has begun: backends that may still say something from before it.
-    last_words: Option<BTreeSet<Link>>,
+    /// The end has begun: backends that may still say something from before it, until they answer this ping.
+    last_words: Option<BTreeMap<Link, u64>>,
     stopped: bool,
 }
 
@@ -206,7 +206,7 @@ impl Gateway {
             Event::BackendReady(link) => self.backend_busy(link, false),
             Event::BackendDown(link, reason) => {
                 self.backend_down(link, &reason);
-                self.heard_out(Some(link));
+                self.heard_out();
             }
             Event::Stored(token, answer) => self.stored(token, answer),
             Event::Admin(ticket, request) => self.admin(Asker::Shell(ticket), request),
@@ -646,19 +646,16 @@ impl Gateway {
             return self.stop_now();
         }
         let backends = self.cx.pool.iter().filter(|(_, backend)| !backend.users.is_empty());
-        let links: BTreeSet<Link> = backends.map(|(link, _)| link).collect();
-        links.iter().for_each(|link| self.cx.frame(*link, Frame::Ping));
-        self.last_words = Some(links);
+        let links: Vec<Link> = backends.map(|(link, _)| link).collect();
+        self.last_words = Some(links.into_iter().map(|link| (link, self.cx.ping(link))).collect());
         self.cx.timers.set(Timer::Stop, self.cx.now.after(LAST_WORDS));
-        self.heard_out(None);
+        self.heard_out();
     }
 
-    /// A backend has said all, or will say nothing more. When all have, the gateway stops.
-    pub(super) fn heard_out(&mut self, link: Option<Link>) {
+    /// A backend may have said all, or will say nothing more. When all have, the gateway stops.
+    pub(super) fn heard_out(&mut self) {
         let Some(links) = &mut self.last_words else { return };
-        if let Some(link) = link {
-            links.remove(&link);
-        }
+        links.retain(|link, ping| self.cx.pool.get(*link).is_some_and(|backend| backend.pongs < *ping));
         if links.is_empty() {
             self.stop_now();
         }

@@ -55,6 +55,10 @@ pub struct Backend {
     pub initial_memory: u64,
     /// Its socket takes nothing at the moment.
     pub busy: bool,
+    /// Pings that it was sent, and those that it has answered. It answers in order: what it says before an answer it said
+    /// without knowing what it was told before that ping.
+    pub pings: u64,
+    pub pongs: u64,
     /// Pings since the last frame.
     missed: u8,
     /// Since when it has had no user.
@@ -217,6 +221,8 @@ impl Pool {
             memory: Memory::default(),
             initial_memory: 0,
             busy: false,
+            pings: 0,
+            pongs: 0,
             missed: 0,
             idle: now,
         };

@@ -214,6 +214,7 @@ impl User {
             settings: Some(UserSettings { value: settings }),
         };
         self.enter(cx, Session::LoggingIn(link));
+        self.login_ping = if self.left == Some(link) { cx.ping(link) } else { 0 };
         for contact in self.contacts.iter_mut() {
             contact.reported = false;
         }
@@ -546,6 +547,7 @@ impl User {
 
     fn leave_backend(&mut self, cx: &mut Context) {
         let (limits, now) = (cx.limits(), cx.now);
+        self.left = self.link().or(self.left);
         cx.pool.leave(&self.jid, self.link(), limits, now);
         cx.timers.cancel(&Timer::Login(self.jid.clone()));
     }

@@ -13,7 +13,7 @@ use super::admin::{Asker, Request};
 use super::contact::{Contact, Contacts};
 use super::context::{Context, Query};
 use super::disco;
-use super::event::Time;
+use super::event::{Link, Time};
 use super::message::Kept;
 use super::presence::{self, Resource};
 use super::room::Rooms;
@@ -64,6 +64,11 @@ pub struct User {
     pub resources: BTreeMap<String, Box<Resource>>,
     /// Where he stands with the network.
     pub session: Session,
+    /// The backend that he left last.
+    pub left: Option<Link>,
+    /// The ping that his backend was sent before it was told to log him in, if he was on it before: what it says of logins
+    /// until it answers is about an earlier one.
+    pub login_ping: u64,
     /// When he came to stand there; `None` if that is not known any more.
     pub since: Option<Time>,
     /// When the login that is under way began.
@@ -105,6 +110,8 @@ impl User {
             contacts: Contacts::default(),
             resources: BTreeMap::new(),
             session: Session::Offline,
+            left: None,
+            login_ping: 0,
             since: None,
             login_since: Time::default(),
             trouble: Trouble::default(),

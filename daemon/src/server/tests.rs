@@ -57,6 +57,8 @@ pub struct Stage {
     pub late: Vec<Event>,
     /// Storage keeps nothing.
     pub forgetful: bool,
+    /// Backends answer pings at once.
+    pub answering: bool,
     pub stopped: bool,
     next_id: i64,
     last_client: u64,
@@ -82,6 +84,7 @@ impl Stage {
             slow: false,
             late: Vec::new(),
             forgetful: false,
+            answering: true,
             stopped: false,
             next_id: 1,
             last_client: 0,
@@ -102,7 +105,10 @@ impl Stage {
                 match action {
                     Action::Stanza(stanza) => panic!("there is no XMPP server for {stanza:?}"),
                     Action::Client(client, action) => self.sent.entry(client).or_default().push(action),
-                    Action::Frame(link, Frame::Ping) => next.push(Event::Frame(link, Frame::Pong)),
+                    Action::Frame(link, Frame::Ping) if self.answering => {
+                        next.push(Event::Frame(link, Frame::Pong));
+                    }
+                    Action::Frame(_, Frame::Ping) => {}
                     Action::Frame(link, frame) => self.frames.push((link, frame)),
                     Action::OpenBackend(link) => {
                         self.opened.push(link);

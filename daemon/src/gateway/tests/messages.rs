@@ -206,6 +206,23 @@ fn what_backends_said_before_the_end_still_arrives() {
     assert!(stage.stopped && stage.closed.contains(&link));
 }
 
+/// A ping is under way when the end begins: its answer says nothing of what comes behind it.
+#[test]
+fn the_answer_to_an_earlier_ping_is_not_the_last_word() {
+    let mut stage = Stage::new();
+    let link = stage.romeo_online();
+    stage.answering = false;
+    stage.wait(20);
+    stage.event(Event::Stop);
+    stage.event(Event::Frame(link, Frame::Pong));
+    assert!(!stage.stopped);
+    stage.stanzas.clear();
+    stage.network(link, Frame::ConvMessage(from_nurse("Anon, good nurse!")));
+    stage.stanza(message_from("nurse@irc.example.org/bot"));
+    stage.event(Event::Frame(link, Frame::Pong));
+    assert!(stage.stopped && stage.closed.contains(&link));
+}
+
 #[test]
 fn strangers_and_escaped_names_have_addresses() {
     let mut stage = Stage::new();

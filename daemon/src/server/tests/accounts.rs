@@ -78,6 +78,73 @@ fn who_does_not_wait_is_forgotten() {
     assert!(stage.sent.is_empty() && stage.database.is_empty());
 }
 
+/// A bouncer stays on line without clients, but not with a password that the network has not seen.
+#[test]
+fn a_password_that_was_never_checked_lets_nobody_in() {
+    let mut stage = Stage::with("[settings]\nstay_connected=1");
+    let client = tries(&mut stage, ROMEO, "guessed");
+    let (link, _) = stage.login_of(ROMEO_JID);
+    stage.loses(client);
+    stage.frame(|frame| matches!(frame, Frame::Logout(logout) if logout.user == ROMEO_JID).then_some(()));
+    let client = tries(&mut stage, ROMEO, "guessed");
+    assert!(stage.takes(client).is_empty(), "the network is asked first");
+    assert_eq!(stage.login_of(ROMEO_JID).0, link);
+}
+
+#[test]
+fn nor_does_it_after_an_hour_of_quarantine() {
+    let mut stage = Stage::with("[settings]\nstay_connected=1");
+    for _ in 0..4 {
+        let client = tries(&mut stage, ROMEO, "guessed");
+        let (link, _) = stage.login_of(ROMEO_JID);
+        stage.event(Event::BackendDown(link, "killed".to_owned()));
+        stage.wait(2);
+        stage.loses(client);
+    }
+    let client = tries(&mut stage, ROMEO, "guessed");
+    assert!(failure(&mut stage, client).1.starts_with("You are locked out"));
+    stage.frames.clear();
+    stage.wait(3_700);
+    assert!(!stage.frames.iter().any(|(_, frame)| matches!(frame, Frame::Login(_))));
+}
+
+/// Whom the network let in with one password is nobody who gave another.
+#[test]
+fn an_answer_that_is_late_is_not_for_the_next_password() {
+    let mut stage = Stage::new();
+    let right = tries(&mut stage, ROMEO, PASSWORD);
+    let (link, _) = stage.login_of(ROMEO_JID);
+    let wrong = tries(&mut stage, ROMEO, "guessed");
+    // The backend says so before it hears that he does not wait any more.
+    stage.answering = false;
+    stage.loses(right);
+    assert_eq!(stage.login_of(ROMEO_JID).1.password, "guessed");
+    stage.network(link, Frame::Connected(Connected { user: ROMEO_JID.into() }));
+    assert!(stage.takes(wrong).is_empty(), "the network has said nothing of this password");
+    stage.network(link, Frame::Pong);
+    let refused = Disconnected { user: ROMEO_JID.into(), error: 2, message: None };
+    stage.network(link, Frame::Disconnected(refused));
+    stage.wait(1);
+    assert_eq!(failure(&mut stage, wrong).0, "not-authorized");
+}
+
+/// Nor is the refusal of one password that of another.
+#[test]
+fn a_refusal_that_is_late_is_not_for_the_next_password() {
+    let mut stage = Stage::new();
+    let wrong = tries(&mut stage, ROMEO, "guessed");
+    let (link, _) = stage.login_of(ROMEO_JID);
+    let right = tries(&mut stage, ROMEO, PASSWORD);
+    stage.answering = false;
+    stage.loses(wrong);
+    let refused = Disconnected { user: ROMEO_JID.into(), error: 2, message: None };
+    stage.network(link, Frame::Disconnected(refused));
+    assert!(stage.takes(right).is_empty());
+    stage.network(link, Frame::Pong);
+    stage.lets_in(ROMEO_JID);
+    stage.hears_of(right, |element| element.is("success", ns::SASL));
+}
+
 #[test]
 fn who_left_before_storage_answered_is_not_logged_in() {
     let mut stage = Stage::new();
