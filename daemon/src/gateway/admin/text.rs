@@ -209,7 +209,8 @@ impl Gateway {
     }
 
     fn command_line(&self, line: &str) -> Line {
-        let words: Vec<&str> = line.trim().split_ascii_whitespace().collect();
+        // Cut as in `right`: a line must not do what was not asked for.
+        let words: Vec<&str> = line.split_ascii_whitespace().collect();
         let (verb, words) = match words.as_slice() {
             [verb @ ("get" | "set"), rest @ ..] => (Some(*verb), rest),
             rest => (None, rest),

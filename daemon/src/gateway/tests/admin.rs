@@ -3,7 +3,7 @@
 use spectrum2_config::Secret;
 
 use super::*;
-use crate::gateway::admin::{Account, Answer, Refusal, Request as Wish, State};
+use crate::gateway::admin::{Account, Answer, Refusal, Request as Wish, Right, State};
 
 const ADMIN: &str = "service.admin_jid=escalus@verona.example\n";
 
@@ -370,4 +370,17 @@ fn a_broken_database_is_said_to_those_who_wait() {
     let Some(Action::Store(token, _)) = actions.pop() else { panic!("storage was not asked") };
     stage.event(Event::Stored(token, Err(crate::storage::Error("The disk is full".into()))));
     assert!(matches!(stage.answers.as_slice(), [(Ticket(1), Err(Refusal::Failed(_)))]));
+}
+
+/// What a line needs a right for and what it does must be told from the same word.
+#[test]
+fn a_line_does_what_its_right_is_asked_for() {
+    let mut stage = Stage::new();
+    stage.registered("juliet@example.org", "capulet");
+    for blank in ['\u{a0}', '\u{85}', '\u{2003}', '\u{b}', '\t', ' '] {
+        let line = format!("{blank}unregister juliet@example.org");
+        let harmless = Wish::Command(line.clone()).right() == Right::Inspect;
+        let done = stage.command(&line).starts_with("User");
+        assert!(!(harmless && done), "{blank:?}");
+    }
 }
