@@ -88,7 +88,7 @@ impl Occupant {
             status: frame.status_type(),
             text: own(&frame.status_message),
             icon: own(&frame.icon_hash).filter(|hash| is_hash(hash)),
-            alias: own(&frame.alias).filter(|alias| **alias != *frame.nickname),
+            alias: own(&frame.alias).filter(|alias| **alias != *frame.nickname && is_nick(alias)),
             origin: own(&frame.contact),
             stale: false,
         }
@@ -336,7 +336,7 @@ impl Room {
     /// The subject, for all clients; empty if there is none. With an id if it has just changed.
     pub fn subject_message(&self, cx: &mut Context, id: Option<i64>) -> Element {
         let (text, who) = self.subject.as_ref().map_or(("", ""), |(text, who)| (text, who));
-        let from = if who.is_empty() { self.jid(cx) } else { self.occupant_jid(cx, who) };
+        let from = if is_nick(who) { self.occupant_jid(cx, who) } else { self.jid(cx) };
         // XEP-0045 §7.2.15: a subject and no body.
         self.groupchat(cx, from, id).child(Element::new("subject", ns::CLIENT).text(text))
     }

@@ -698,3 +698,25 @@ fn a_big_room_is_bounded() {
     stage.network(link, joined("n0"));
     assert_eq!(stage.stanzas.len(), 10_000);
 }
+
+/// What a person is called on the network may be no part of a JID: the XMPP server would throw away what is said under it.
+#[test]
+fn names_that_no_jid_can_have_silence_nobody() {
+    let mut stage = Stage::new();
+    let link = in_the_room(&mut stage);
+    let odd = "Tybalt\u{200e}\u{e000}";
+    let Frame::ParticipantChanged(frame) = occupant("tybalt", 1) else { unreachable!() };
+    stage.network(link, Frame::ParticipantChanged(Participant { alias: Some(odd.into()), ..frame }));
+    stage.network(link, Frame::ConvMessage(said("tybalt", "What, drawn, and talk of peace?", "")));
+    stage.network(
+        link,
+        Frame::ConvMessage(ConversationMessage { pm: Some(true), ..said(odd, "Turn thee", "") }),
+    );
+    stage.network(link, subject("A public place", odd));
+    let heard: Vec<_> = stage.stanzas.iter().filter(|stanza| stanza.name() == "message").collect();
+    assert_eq!(heard.len(), 3);
+    for stanza in &stage.stanzas {
+        let from = stanza.attr("from").expect("somebody");
+        assert!(from.parse::<jid::Jid>().is_ok_and(|jid| jid.as_str() == from), "{from:?}");
+    }
+}
