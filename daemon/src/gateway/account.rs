@@ -160,6 +160,8 @@ impl User {
         match self.session {
             Session::Quarantined(_) => return cx.verdict(&self.jid, Err(Refused::locked_out())),
             Session::Offline | Session::Refused => {}
+            // Whoever wanted that login has given it up: there is one at a time.
+            _ if self.trying => self.log_out(cx),
             // The network took that password before.
             Session::Online(_) | Session::Waiting | Session::LoggingIn(_) | Session::Retrying(_) => {
                 let known = self.registration.as_ref().map(|registration| &registration.password);

@@ -15,6 +15,7 @@ use spectrum2_config::{Config, Secret};
 use spectrum2_log::message_id;
 use tracing::{error, info, warn};
 
+use super::account::Refused;
 use super::adhoc::Job;
 use super::context::{Context, Pending};
 use super::event::{Action, Link, Time};
@@ -504,6 +505,8 @@ impl User {
             Request::LogOutUser(_) => {
                 if self.session != Session::Offline {
                     info!(user = %self.jid, "an administrator logs the user out");
+                    let text = "An administrator ended your session";
+                    self.throw_out(cx, Refused::Trouble(text.to_owned()));
                     self.log_out(cx);
                 }
                 Ok(Answer::Done)

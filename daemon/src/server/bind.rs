@@ -17,7 +17,7 @@ use crate::client::Client;
 use crate::gateway::presence_typed;
 
 /// Clients of one account, where `service.more_resources` allows more than one.
-const RESOURCES: usize = 20;
+pub(super) const RESOURCES: usize = 20;
 
 impl Server {
     /// The client wishes to be a resource.

@@ -1,5 +1,6 @@
 //! Requests of clients that the server answers itself, and requests of the gateway that it answers for its users.
 
+use jid::BareJid;
 use spectrum2_xmpp::stanza::{Condition, ErrorType, Stanza, iq_result};
 use spectrum2_xmpp::xep_0030::{Identity, Info};
 use spectrum2_xmpp::xep_0313::{Query, Refusal};
@@ -8,9 +9,6 @@ use spectrum2_xmpp::{Element, ns, xep_0030, xep_0059, xep_0313};
 use super::Server;
 use super::context::refusal;
 use super::message::{Target, refuse_foreign};
-
-/// Requests that the server makes of the gateway in a client's name have ids that begin so; answers end with it.
-const OWN: &str = "server-";
 
 /// What the server can do for an account.
 const ACCOUNT: [&str; 11] = [
@@ -157,9 +155,6 @@ impl Server {
     pub(super) fn iq_in(&mut self, account: &str, mut iq: Element, resource: Option<&str>) {
         let limit = self.contacts_limit();
         let is_request = matches!(iq.attr("type"), Some("get" | "set"));
-        if !is_request && iq.attr("id").is_some_and(|id| id.starts_with(OWN)) {
-            return;
-        }
         let Some(known) = self.accounts.get_mut(account) else { return };
         if let Some(resource) = resource {
             describe_server(&mut iq, self.cx.domain());
@@ -187,10 +182,12 @@ impl Server {
         }
     }
 
-    /// Passes a copy of a client's request on to the gateway, whose answer is not for the client.
-    pub(super) fn tell_gateway(&mut self, iq: &Element) {
+    /// Passes a copy of a client's request on to the gateway, whose answer is not for the client: it goes to the account,
+    /// and ends there.
+    pub(super) fn tell_gateway(&mut self, user: &BareJid, iq: &Element) {
         let mut copy = iq.clone();
-        copy.set_attr("id", format!("{OWN}{}", self.cx.number()));
+        copy.set_attr("id", self.cx.id());
+        copy.set_attr("from", user.as_str());
         copy.set_attr("to", self.cx.domain());
         self.cx.pass(copy);
     }

@@ -58,10 +58,12 @@ impl Attempts {
         (FIRST_PAUSE << (most - 1).min(16)).min(LONGEST_PAUSE)
     }
 
-    /// One has succeeded: what was tried from there before were slips.
+    /// One has succeeded: what was tried for this account before were slips. What was tried from there for others was not.
     pub fn succeeded(&mut self, address: IpAddr, account: &str) {
-        for key in keys(address, account) {
-            self.failed.remove(&key);
+        let [of_address, of_account] = keys(address, account);
+        let slips = self.failed.remove(&of_account).map_or(0, |(count, _)| count);
+        if let Some((count, _)) = self.failed.get_mut(&of_address) {
+            *count = count.saturating_sub(slips);
         }
     }
 

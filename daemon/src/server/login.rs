@@ -16,6 +16,7 @@ use spectrum2_xmpp::{Element, xep_0106};
 use tracing::{info, warn};
 
 use super::account::Account;
+use super::bind::RESOURCES;
 use super::context::ToGateway;
 use super::roster::Roster;
 use super::stream::Stage;
@@ -238,6 +239,10 @@ impl Server {
     }
 
     fn let_in(&mut self, client: Client, user: &BareJid, account: String) {
+        if self.accounts.get(&account).is_some_and(|known| known.guests.len() >= RESOURCES) {
+            let text = "Too many of your connections have no resource yet; try again";
+            return self.fail(client, Failure::TemporaryAuthFailure, text);
+        }
         info!(user = %user, "a client has logged in");
         let admin = self.admin_password(user).is_some();
         if !self.accounts.contains_key(&account) {

@@ -136,7 +136,8 @@ impl Account {
         let Some(item) = Item::read(element) else {
             return Err((Condition::BadRequest, "The item has no valid address"));
         };
-        let known = self.roster.item(&item.jid);
+        // Items are known by their local parts.
+        let known = self.roster.item(&item.jid).filter(|_| item.jid.domain() == cx.jid.domain());
         if item.subscription == Subscription::Remove {
             if known.is_none() {
                 return Err((Condition::ItemNotFound, ""));

@@ -66,10 +66,11 @@ impl Server {
 
     /// The user's own vCard. The network is told of a new one.
     pub(super) fn own_vcard(&mut self, account: &str, number: u64, iq: &Element, card: &Element, get: bool) {
+        let Some(user) = self.accounts.get(account).map(|known| known.jid.clone()) else { return };
         let answer = if get {
             Some(iq_result(iq).child(self.stored_vcard(account)))
         } else if self.store(account, VCARD, card, LONGEST_VCARD) {
-            self.tell_gateway(iq);
+            self.tell_gateway(&user, iq);
             Some(iq_result(iq))
         } else {
             refusal(iq, ErrorType::Modify, Condition::ResourceConstraint, "There is no room for such a vCard")

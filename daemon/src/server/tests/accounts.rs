@@ -1,6 +1,7 @@
 //! Who is let in, who is not, and who guesses.
 
 use super::*;
+use crate::gateway::admin::{Request, Ticket};
 use crate::server::limits::{PER_ACCOUNT, PER_ADDRESS};
 
 fn failure(stage: &mut Stage, client: Client) -> (String, String) {
@@ -106,6 +107,52 @@ fn nor_does_it_after_an_hour_of_quarantine() {
     stage.frames.clear();
     stage.wait(3_700);
     assert!(!stage.frames.iter().any(|(_, frame)| matches!(frame, Frame::Login(_))));
+}
+
+/// An administrator ends a session: nobody stays connected without one.
+#[test]
+fn an_administrator_throws_a_user_out() {
+    let mut stage = Stage::with("more_resources=1");
+    let (one, _) = stage.romeo("orchard");
+    stage.event(Event::Admin(Ticket(1), Request::LogOutUser(ROMEO_JID.parse().unwrap())));
+    assert_eq!(stage.closed(one), "not-authorized");
+    assert_eq!(stage.population().0, 0);
+    let client = tries(&mut stage, ROMEO, "guessed");
+    assert_eq!(stage.login_of(ROMEO_JID).1.password, "guessed");
+    assert!(stage.takes(client).is_empty());
+}
+
+/// Whoever logs in again and again without a resource has no more connections than one who has them all.
+#[test]
+fn those_who_bind_nothing_are_not_many() {
+    let mut stage = Stage::with("more_resources=1");
+    stage.romeo("orchard");
+    let let_in = |stage: &mut Stage| {
+        let client = tries(stage, ROMEO, PASSWORD);
+        stage.hears(client).iter().any(|element| element.is("success", ns::SASL))
+    };
+    assert!((0..20).all(|_| let_in(&mut stage)));
+    assert!(!let_in(&mut stage));
+    stage.wait(60);
+    assert!(let_in(&mut stage), "those who bound nothing are gone");
+}
+
+/// An account of one's own is no licence to guess at those of others.
+#[test]
+fn a_login_of_ones_own_does_not_make_up_for_guesses() {
+    let mut stage = Stage::with("more_resources=1");
+    stage.romeo("orchard");
+    for n in 0..PER_ADDRESS {
+        let client = tries(&mut stage, &format!("user{n}"), "guess");
+        stage.refuses(&format!("user{n}@{DOMAIN}"), 2, "");
+        stage.wait(16);
+        assert_eq!(failure(&mut stage, client).0, "not-authorized");
+        let client = tries(&mut stage, ROMEO, PASSWORD);
+        stage.hears_of(client, |element| element.is("success", ns::SASL));
+        stage.loses(client);
+    }
+    let client = tries(&mut stage, "juliet", "guess");
+    assert_eq!(failure(&mut stage, client).0, "temporary-auth-failure");
 }
 
 /// Whom the network let in with one password is nobody who gave another.

@@ -214,3 +214,14 @@ fn what_is_no_roster_item() {
         Some("resource-constraint")
     );
 }
+
+/// A name elsewhere is not that of a contact here.
+#[test]
+fn who_is_of_another_domain_is_not_removed_here() {
+    let mut stage = Stage::new();
+    let (client, _) = stage.romeo_and_nurse();
+    let item = "<item jid='nurse@elsewhere.org' subscription='remove'/>";
+    stage.says(client, &format!("<iq type='set' id='1'><query xmlns='{}'>{item}</query></iq>", ns::ROSTER));
+    assert_eq!(condition(&stage.hears_of(client, iq("1"))), Some("item-not-found"));
+    assert_eq!(roster(&mut stage, client).elements().count(), 1);
+}

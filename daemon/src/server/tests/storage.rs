@@ -354,3 +354,22 @@ fn the_archive_of_an_account_is_empty() {
     let answer = asks(&mut stage, client, "get", &format!("<metadata xmlns='{}'/>", ns::MAM));
     assert_eq!(answer.find("metadata", ns::MAM).map(|metadata| metadata.elements().count()), Some(0));
 }
+
+/// Ids of requests are the client's own affair.
+#[test]
+fn an_answer_comes_whatever_the_id() {
+    let mut stage = Stage::new();
+    let (client, _) = stage.romeo("orchard");
+    stage.says(
+        client,
+        &format!("<iq type='set' id='v'><vCard xmlns='{}'><FN>Romeo</FN></vCard></iq>", ns::VCARD),
+    );
+    assert_eq!(stage.hears(client).len(), 1, "the gateway's answer is not for the client");
+    for id in ["server-1", "s1"] {
+        stage.says(
+            client,
+            &format!("<iq type='get' id='{id}' to='{DOMAIN}'><ping xmlns='{}'/></iq>", ns::PING),
+        );
+        assert_eq!(stage.hears_of(client, iq(id)).attr("type"), Some("result"));
+    }
+}
