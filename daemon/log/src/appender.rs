@@ -88,7 +88,7 @@ impl LogFile {
         if self.file.is_none() {
             self.open(true)?;
         }
-        let rolled = if self.is_full(time) { self.roll() } else { Ok(()) };
+        let rolled = if self.is_full(time) { self.roll(time) } else { Ok(()) };
         // A file that cannot be put aside is written on: nothing is lost.
         if let Some(file) = &mut self.file {
             file.write_all(line.as_bytes())?;
@@ -112,7 +112,7 @@ impl LogFile {
         }
     }
 
-    fn roll(&mut self) -> io::Result<()> {
+    fn roll(&mut self, now: SystemTime) -> io::Result<()> {
         match self.roll {
             Roll::Never => return Ok(()),
             Roll::Size { backups: 0, .. } => {}
@@ -128,7 +128,16 @@ impl LogFile {
                 }
                 fs::rename(&self.path, self.aside(".1"))?;
             }
-            Roll::Date { .. } => fs::rename(&self.path, self.aside(&self.period))?,
+            Roll::Date { .. } => {
+                let aside = self.aside(&self.period);
+                if aside.exists() {
+                    // Another process has put it aside, or the clock was put back: what is there stays.
+                    self.reopen()?;
+                    self.period = self.period_of(now);
+                    return Ok(());
+                }
+                fs::rename(&self.path, aside)?;
+            }
         }
         self.file = None;
         self.open(false)
@@ -172,6 +181,48 @@ mod tests {
         }
         assert_eq!(fs::read_to_string(directory.path("a.log")).unwrap(), "two\n");
         assert_eq!(directory.names(), ["a.log"]);
+    }
+
+    /// What is put aside under a date that comes again would be overwritten by the rest of that day.
+    #[test]
+    fn a_clock_that_is_put_back_loses_nothing() {
+        let directory = Directory::new();
+        let pattern = Format::read("'.'yyyy-MM-dd");
+        let mut log = LogFile::new(directory.path("a.log"), Roll::Date { pattern });
+        log.zone = Zone::named("UTC");
+        let midnight = SystemTime::UNIX_EPOCH + Duration::from_secs(20_000 * 24 * 3600);
+        let (before, after) = (midnight - Duration::from_secs(60), midnight + Duration::from_secs(60));
+        for (line, time) in [("1\n", before), ("2\n", after), ("3\n", before), ("4\n", after), ("5\n", after)]
+        {
+            log.write(line, time).unwrap();
+            // What is in the file is of the time that it says, and not of that of this test.
+            log.period = log.period_of(time);
+        }
+        let all: String =
+            directory.names().iter().map(|name| fs::read_to_string(directory.path(name)).unwrap()).collect();
+        let mut lines: Vec<_> = all.lines().collect();
+        lines.sort_unstable();
+        assert_eq!(lines, ["1", "2", "3", "4", "5"]);
+    }
+
+    #[test]
+    fn two_processes_put_one_file_aside_once() {
+        let directory = Directory::new();
+        let mut logs = [(); 2].map(|()| {
+            let pattern = Format::read("'.'yyyy-MM-dd");
+            LogFile::new(directory.path("a.log"), Roll::Date { pattern })
+        });
+        let now = SystemTime::now();
+        for log in &mut logs {
+            log.write("old\n", now).unwrap();
+        }
+        let tomorrow = now + Duration::from_secs(24 * 3600);
+        for log in &mut logs {
+            log.write("new\n", tomorrow).unwrap();
+        }
+        let names = directory.names();
+        let text = |name: &String| fs::read_to_string(directory.path(name)).unwrap();
+        assert_eq!(names.iter().map(text).collect::<Vec<_>>(), ["new\nnew\n", "old\nold\n"]);
     }
 
     #[test]

@@ -3,8 +3,8 @@
 use std::process;
 use std::time::SystemTime;
 
-use crate::Record;
 use crate::date::{Format, Zone};
+use crate::{Record, one_line};
 
 /// What log4cxx writes when nothing else is said, and Spectrum 2 on the console.
 pub const DEFAULT: &str = "%d %-5p %c: %m%n";
@@ -111,10 +111,11 @@ impl Layout {
                 .fields
                 .iter()
                 .find(|(known, _)| known == name)
-                .map(|(_, value)| value.clone())
+                .map(|(_, value)| one_line(value))
                 .unwrap_or_default(),
             Field::Values => {
-                let pairs = record.fields.iter().map(|(name, value)| format!("{{{name},{value}}}"));
+                let pairs =
+                    record.fields.iter().map(|(name, value)| format!("{{{name},{}}}", one_line(value)));
                 pairs.collect::<Vec<_>>().join(",")
             }
             Field::Unknown => "?".to_owned(),
@@ -238,6 +239,15 @@ mod tests {
             format!("{date} INFO  spectrum2.gateway.User: logged in\n")
         );
         assert!(line(DEFAULT).ends_with(" INFO  spectrum2.gateway.User: logged in\n"));
+    }
+
+    #[test]
+    fn text_from_outside_begins_no_line() {
+        let mut record = Record::now(Level::Info, "", "one\ntwo");
+        record.fields.push(("reason".to_owned(), "away\nERROR forged".to_owned()));
+        for pattern in ["%m", "%X", "%X{reason}"] {
+            assert!(!Layout::read(pattern).0.write(&record).contains('\n'), "{pattern}");
+        }
     }
 
     #[test]
