@@ -12,7 +12,7 @@ use std::path::Path;
 
 use jid::BareJid;
 use rusqlite::types::ValueRef;
-use rusqlite::{Connection, OptionalExtension, Row, params};
+use rusqlite::{Connection, ErrorCode, OptionalExtension, Row, params};
 use spectrum2_config::Secret;
 use tracing::{info, warn};
 
@@ -83,7 +83,15 @@ impl Sqlite {
             Ok(answers) => answers,
             // One request took the whole transaction down (a full disk does that), or it could not be committed.
             // Nothing was stored yet, so each can have its own transaction.
-            Err(_) if requests.len() > 1 => requests.iter().map(|request| self.alone(request)).collect(),
+            Err(error) if requests.len() > 1 => {
+                // Who has just waited for a lock in vain does not wait again; what is only read needs none.
+                let locked = is_locked(&error).then(|| self.place.error(&error));
+                let again = requests.iter().map(|request| match &locked {
+                    Some(error) if is_write(request) => Err(error.clone()),
+                    _ => self.alone(request),
+                });
+                again.collect()
+            }
             Err(error) => requests.iter().map(|_| Err(self.place.error(&error))).collect(),
         }
     }
@@ -460,6 +468,10 @@ fn is_write(request: &Request) -> bool {
             | Request::ArchivedRooms(_)
             | Request::NewestArchived
     )
+}
+
+fn is_locked(error: &rusqlite::Error) -> bool {
+    matches!(error.sqlite_error_code(), Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked))
 }
 
 fn prepare_connection(connection: &Connection) -> rusqlite::Result<()> {
@@ -1139,6 +1151,20 @@ mod tests {
         assert_eq!(answers[1], Ok(Answer::Jids(vec![])));
         other.execute_batch("ROLLBACK").unwrap();
         assert_eq!(database.one(save()), Ok(Answer::Id(1)));
+    }
+
+    /// Or the watchdog would end a daemon that has much to store.
+    #[test]
+    fn all_requests_together_wait_once_for_a_lock() {
+        let directory = Directory::new();
+        let mut database = directory.open("");
+        database.connection.query_row("PRAGMA busy_timeout = 200", [], |_| Ok(())).unwrap();
+        let other = directory.raw();
+        other.execute_batch("BEGIN IMMEDIATE").unwrap();
+        let requests = vec![Request::SetOnline(1, true); 20];
+        let began = std::time::Instant::now();
+        assert!(database.carry_out(&requests).iter().all(Result::is_err));
+        assert!(began.elapsed() < std::time::Duration::from_secs(2), "{:?}", began.elapsed());
     }
 
     #[test]
