@@ -15,7 +15,7 @@ use spectrum2_config::{Config, Secret};
 use spectrum2_log::message_id;
 use tracing::{error, info, warn};
 
-use super::account::Refused;
+use super::account::{OWN_SETTING, Refused};
 use super::adhoc::Job;
 use super::context::{Context, Pending};
 use super::event::{Action, Link, Time};
@@ -26,6 +26,8 @@ use super::{EARLY, Gateway};
 use crate::storage::{self, StoredContact};
 use text::Question;
 
+/// Where Spectrum 2 keeps the bookmarks, which hold passwords of rooms.
+const BOOKMARKS: &str = "storage";
 /// Most users that one list holds: what the bus takes in one message, by a wide margin.
 const LONGEST_LIST: u32 = 100_000;
 /// Reloads that may be asked for while one is under way.
@@ -232,8 +234,13 @@ pub struct UserDetails {
     pub contacts: usize,
     /// Messages of his that wait for the network.
     pub kept_messages: usize,
-    /// What he has set: name and value.
+    /// What he has set: name and value. What he keeps here for himself (bookmarks, his vCard) is his own affair.
     pub settings: Vec<(String, String)>,
+}
+
+/// Whether whoever may see the users may see this setting of one.
+fn is_shown(setting: &str) -> bool {
+    setting != BOOKMARKS && !setting.starts_with(OWN_SETTING)
 }
 
 /// All that is stored of one user but for his password.
@@ -559,7 +566,7 @@ impl User {
             resources: self.resources.keys().cloned().collect(),
             contacts: self.contacts.iter().count(),
             kept_messages: self.kept.len(),
-            settings: self.settings.clone(),
+            settings: self.settings.iter().filter(|(name, _)| is_shown(name)).cloned().collect(),
         })))
     }
 

@@ -384,3 +384,19 @@ fn a_line_does_what_its_right_is_asked_for() {
         assert!(!(harmless && done), "{blank:?}");
     }
 }
+
+/// Whoever may see the users sees nothing of what they keep, such as the passwords of rooms.
+#[test]
+fn what_a_user_keeps_is_not_shown() {
+    let mut stage = Stage::new();
+    stage.romeo_online();
+    stage.says(&format!(
+        "<iq type='set' from='{ROMEO}' to='{GATEWAY}' id='p'><query xmlns='{}'><storage xmlns='{}'>\
+         <conference jid='#verona@irc.example.org'><password>rose</password></conference></storage></query></iq>",
+        ns::PRIVATE,
+        ns::BOOKMARKS
+    ));
+    assert_eq!(stage.stanza(iq("p")).attr("type"), Some("result"));
+    let shown = format!("{:?}", stage.wish(Wish::GetUser(jid("romeo"))));
+    assert!(!shown.contains("rose"), "{shown}");
+}
