@@ -7,7 +7,7 @@
 use std::ffi::CString;
 use std::fs::{self, DirBuilder, Permissions};
 use std::io;
-use std::os::unix::fs::{DirBuilderExt, PermissionsExt, chown};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, PermissionsExt, chown};
 use std::path::{Path, PathBuf};
 
 use nix::errno::Errno;
@@ -118,6 +118,25 @@ impl Identity {
         Ok(())
     }
 
+    /// Whether the directory above belongs to this user, and not to root.
+    fn owns_parent(&self, path: &Path) -> bool {
+        let above = path.parent().filter(|above| !above.as_os_str().is_empty()).unwrap_or(Path::new("."));
+        !self.uid.is_root() && fs::metadata(above).is_ok_and(|data| data.uid() == self.uid.as_raw())
+    }
+
+    /// Does something as this user, with his rights only, and is root again.
+    fn act<T>(&self, act: impl FnOnce() -> io::Result<T>) -> io::Result<T> {
+        let (gid, uid) = (getegid(), geteuid());
+        unistd::setegid(self.gid)?;
+        let result = unistd::seteuid(self.uid).map_err(io::Error::from).and_then(|()| {
+            let result = act();
+            unistd::seteuid(uid)?;
+            result
+        });
+        unistd::setegid(gid)?;
+        result
+    }
+
     /// Tries every way back to root. `service.user=root` is no way back: that is what was asked for.
     fn can_go_back(&self) -> bool {
         if self.uid.is_root() {
@@ -165,14 +184,21 @@ pub fn create_directory(path: &Path, owner: Option<&Identity>) -> Result<(), Err
                 owner.map_or_else(|| format!("uid {}", geteuid()), |owner| owner.user.clone())
             ))
         };
-        match DirBuilder::new().mode(mode).create(directory) {
-            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => continue,
-            result => result.map_err(failed)?,
-        }
-        // The umask may have taken something away.
-        fs::set_permissions(directory, Permissions::from_mode(mode)).map_err(failed)?;
-        if let Some(owner) = owner.filter(|_| geteuid().is_root()) {
-            chown(directory, Some(owner.uid.as_raw()), Some(owner.gid.as_raw())).map_err(failed)?;
+        let make = || match DirBuilder::new().mode(mode).create(directory) {
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(false),
+            // The umask may have taken something away.
+            result => result
+                .and_then(|()| fs::set_permissions(directory, Permissions::from_mode(mode)).map(|()| true)),
+        };
+        match owner.filter(|_| geteuid().is_root()) {
+            // Whoever owns the directory above can put a link in the place of what root has just made.
+            Some(owner) if owner.owns_parent(directory) => owner.act(make).map(drop).map_err(failed)?,
+            Some(owner) => {
+                if make().map_err(failed)? {
+                    chown(directory, Some(owner.uid.as_raw()), Some(owner.gid.as_raw())).map_err(failed)?;
+                }
+            }
+            None => make().map(drop).map_err(failed)?,
         }
     }
     Ok(())
