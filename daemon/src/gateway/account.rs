@@ -177,7 +177,13 @@ impl User {
         }
         let Admission { legacy_name, password } = admission;
         let registration = self.registration.get_or_insert_with(Registration::default);
-        registration.legacy_name = legacy_name;
+        // What is stored is of whom the network let in under that name. Where it tells names apart by their case, nobody
+        // else gets at that by another spelling of it; where it does not, either does.
+        let is_known =
+            registration.id != 0 && registration.legacy_name.to_lowercase() == legacy_name.to_lowercase();
+        if !is_known {
+            registration.legacy_name = legacy_name;
+        }
         registration.password = password;
         // What the server has of his roster is as new as this session.
         self.roster = Roster::default();

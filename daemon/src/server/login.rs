@@ -1,7 +1,11 @@
 //! Logging in (RFC 6120 §6): SASL PLAIN, checked by a real login to the network.
 //!
-//! One login of an account is under way at a time; who gives the same password meanwhile shares its outcome, others wait
-//! for their turn. Passwords are kept no longer than that takes, but for that of the session itself.
+//! One login of an account is under way at a time; who gives the same name and password meanwhile shares its outcome,
+//! others wait for their turn. Passwords are kept no longer than that takes, but for that of the session itself.
+//!
+//! A JID knows no capitals (RFC 6122 §2.2), some networks do. So what the client gives as SASL user name goes to the
+//! network as it was typed, and the JID is made of it. A JID belongs to the spelling that the network let in first
+//! (`User::admit`): with others the network is asked for that one.
 
 use std::collections::VecDeque;
 use std::net::IpAddr;
@@ -32,15 +36,28 @@ const WAITING: usize = 10;
 /// Who has logged in must bind a resource within this time.
 const BIND_TIME: u64 = 60_000;
 
+/// Who somebody says he is on the network, and how he proves it.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+struct Credentials {
+    legacy_name: String,
+    password: Secret,
+}
+
+impl PartialEq for Credentials {
+    fn eq(&self, other: &Self) -> bool {
+        self.legacy_name == other.legacy_name && same_secret(&self.password, &other.password)
+    }
+}
+
 /// A login under way.
 #[derive(Debug, Serialize, Deserialize)]
 pub struct Login {
     user: BareJid,
-    password: Secret,
-    /// Who gave this password.
+    credentials: Credentials,
+    /// Who gave these.
     clients: Vec<Client>,
-    /// Who gave another one.
-    next: VecDeque<(Client, Secret)>,
+    /// Who gave others.
+    next: VecDeque<(Client, Credentials)>,
 }
 
 impl Server {
@@ -77,7 +94,8 @@ impl Server {
     /// Somebody says who he is.
     fn try_login(&mut self, client: Client, plain: &Plain) {
         let Some(address) = self.streams.get(&client).map(|stream| stream.address) else { return };
-        let Some(user) = self.user(&plain.authcid) else {
+        let typed = self.local(&plain.authcid);
+        let Some(user) = self.user(typed) else {
             // Counted for the address.
             let pause = self.count_failure(address, "");
             return self.fail_later(client, Failure::NotAuthorized, "This is not the name of a user", pause);
@@ -91,10 +109,10 @@ impl Server {
         // Who is on line can prove it without troubling the network, and is not kept out by those who guess.
         let proven = self.accounts.get(&account).is_some_and(|known| known.is_used() && !known.admin)
             && self.gateway.is_password(&user, &password);
-        if !proven && !self.cx.attempts.allowed(address, &account, self.cx.now) {
-            info!(%address, user = %user, "too many failed logins: not tried");
-            let text = "There were too many failed logins; try again in ten minutes";
-            return self.fail_later(client, Failure::TemporaryAuthFailure, text, 0);
+        let allowed = if proven { Ok(()) } else { self.cx.attempts.begin(address, &account, self.cx.now) };
+        if let Err(too_many) = allowed {
+            info!(%address, user = %user, reason = ?too_many, "too many failed logins: not tried");
+            return self.fail(client, Failure::TemporaryAuthFailure, too_many.text());
         }
         if let Some(right) = self.admin_password(&user) {
             let outcome = match same_secret(&right, &password) {
@@ -103,34 +121,37 @@ impl Server {
             };
             return self.answer(client, &user, &outcome);
         }
+        let credentials = Credentials { legacy_name: as_typed(typed, &account), password };
         let login = self.logins.entry(account.clone()).or_insert_with(|| {
-            let legacy_name = xep_0106::node_to_legacy_name(&account);
-            self.cx.gateway.push_back(ToGateway::Admit(user.clone(), legacy_name, password.clone()));
-            Login { user, password: password.clone(), clients: Vec::new(), next: VecDeque::new() }
+            self.cx.gateway.push_back(credentials.admit(&user));
+            Login { user, credentials: credentials.clone(), clients: Vec::new(), next: VecDeque::new() }
         });
         if login.clients.len() + login.next.len() >= WAITING {
             let text = "Too many others log in with this name; try again";
             return self.fail(client, Failure::TemporaryAuthFailure, text);
         }
-        if same_secret(&login.password, &password) {
+        if login.credentials == credentials {
             login.clients.push(client);
         } else {
-            login.next.push_back((client, password));
+            login.next.push_back((client, credentials));
         }
         self.set_stage(client, Stage::LoggingIn(account));
         let patience = u64::try_from(LOGIN_TIME.as_millis()).unwrap_or(u64::MAX);
         self.cx.timers.set(Timer::Login(client), self.cx.now.after(patience));
     }
 
-    /// The user that an authentication identity names: a local part, or (COMPAT: some clients) the bare JID.
-    fn user(&self, authcid: &str) -> Option<BareJid> {
-        let domain = self.cx.jid.domain();
-        let local = match authcid.rsplit_once('@') {
-            Some((local, host)) if host.eq_ignore_ascii_case(domain.as_str()) => local,
+    /// The local part of an authentication identity, which is that, or (COMPAT: some clients) the bare JID.
+    fn local<'a>(&self, authcid: &'a str) -> &'a str {
+        match authcid.rsplit_once('@') {
+            Some((local, host)) if host.eq_ignore_ascii_case(self.cx.domain()) => local,
             _ => authcid,
-        };
+        }
+    }
+
+    /// The user with this local part.
+    fn user(&self, local: &str) -> Option<BareJid> {
         let node = NodePart::new(local).ok()?;
-        Some(BareJid::from_parts(Some(&node), domain))
+        Some(BareJid::from_parts(Some(&node), self.cx.jid.domain()))
     }
 
     /// What an admin's password must be; `None` for who is no admin, or where admins log in to the network.
@@ -155,13 +176,14 @@ impl Server {
         }
         let mut next = login.next;
         if outcome.is_ok() {
-            // The network took another password than theirs.
+            // The network took another password than theirs; or they spelt the name in another way.
             let refused = Err(Refused::Credentials("This is not the password of the account".to_owned()));
-            for (client, _) in next {
-                self.answer(client, &user, &refused);
+            for (client, credentials) in next {
+                let same = same_secret(&credentials.password, &login.credentials.password);
+                self.answer(client, &user, if same { &outcome } else { &refused });
             }
-        } else if let Some((client, password)) = next.pop_front() {
-            self.next_login(account, user, client, password, next);
+        } else if let Some((client, credentials)) = next.pop_front() {
+            self.next_login(account, user, client, credentials, next);
         }
     }
 
@@ -170,16 +192,14 @@ impl Server {
         account: String,
         user: BareJid,
         client: Client,
-        password: Secret,
-        others: VecDeque<(Client, Secret)>,
+        credentials: Credentials,
+        others: VecDeque<(Client, Credentials)>,
     ) {
         let (same, next): (VecDeque<_>, VecDeque<_>) =
-            others.into_iter().partition(|(_, other)| same_secret(other, &password));
+            others.into_iter().partition(|(_, other)| *other == credentials);
         let clients = std::iter::once(client).chain(same.into_iter().map(|(client, _)| client)).collect();
-        let legacy_name =
-            user.node().map(|node| xep_0106::node_to_legacy_name(node.as_str())).unwrap_or_default();
-        self.cx.gateway.push_back(ToGateway::Admit(user.clone(), legacy_name, password.clone()));
-        self.logins.insert(account, Login { user, password, clients, next });
+        self.cx.gateway.push_back(credentials.admit(&user));
+        self.logins.insert(account, Login { user, credentials, clients, next });
     }
 
     /// A client that waited for the network is gone, or would not wait any longer.
@@ -196,8 +216,8 @@ impl Server {
             self.cx.gateway.push_back(ToGateway::Release(login.user.clone()));
         }
         let mut next = login.next;
-        if let Some((client, password)) = next.pop_front() {
-            self.next_login(account.to_owned(), login.user, client, password, next);
+        if let Some((client, credentials)) = next.pop_front() {
+            self.next_login(account.to_owned(), login.user, client, credentials, next);
         }
     }
 
@@ -220,7 +240,7 @@ impl Server {
         let account = user.node().map(|node| node.to_string()).unwrap_or_default();
         match outcome {
             Ok(()) => {
-                self.cx.attempts.succeeded(address, &account);
+                self.cx.attempts.succeeded(address, &account, self.cx.now);
                 self.let_in(client, user, account);
             }
             Err(Refused::Credentials(text)) => {
@@ -346,4 +366,16 @@ impl Server {
             self.fail_with(client, failure);
         }
     }
+}
+
+impl Credentials {
+    fn admit(&self, user: &BareJid) -> ToGateway {
+        ToGateway::Admit(user.clone(), self.legacy_name.clone(), self.password.clone())
+    }
+}
+
+/// The legacy name that somebody typed. Where preparing it for a JID changed more than its case, it is what the JID says.
+fn as_typed(typed: &str, node: &str) -> String {
+    let (typed, folded) = (xep_0106::node_to_legacy_name(typed), xep_0106::node_to_legacy_name(node));
+    if typed.to_lowercase() == folded { typed } else { folded }
 }

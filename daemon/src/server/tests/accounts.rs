@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::gateway::admin::{Request, Ticket};
-use crate::server::limits::{PER_ACCOUNT, PER_ADDRESS};
+use crate::server::limits::{BY_STRANGERS, PER_ACCOUNT, PER_ADDRESS, TURN};
 
 fn failure(stage: &mut Stage, client: Client) -> (String, String) {
     let failure = stage.hears_of(client, |element| element.is("failure", ns::SASL));
@@ -12,7 +12,11 @@ fn failure(stage: &mut Stage, client: Client) -> (String, String) {
 }
 
 fn tries(stage: &mut Stage, name: &str, password: &str) -> Client {
-    let client = stage.connects(Cover::Encrypted);
+    tries_from(stage, "192.0.2.1", name, password)
+}
+
+fn tries_from(stage: &mut Stage, address: &str, name: &str, password: &str) -> Client {
+    let client = stage.connects_from(Cover::Encrypted, address.parse().expect("an address"));
     stage.opens(client);
     stage.authenticates(client, name, password);
     client
@@ -269,11 +273,118 @@ fn who_guesses_is_slowed_down_and_shut_out() {
     }
     let client = tries(&mut stage, "juliet", PASSWORD);
     assert_eq!(failure(&mut stage, client).0, "temporary-auth-failure");
-    let elsewhere = stage.connects_from(Cover::Encrypted, "198.51.100.1".parse().unwrap());
-    stage.opens(elsewhere);
-    stage.authenticates(elsewhere, "juliet", PASSWORD);
-    stage.lets_in(&format!("juliet@{DOMAIN}"));
-    stage.hears_of(elsewhere, |element| element.is("success", ns::SASL));
+    // Nobody else suffers from it: neither others, nor the one whose password was guessed at.
+    for (name, jid) in [("juliet", format!("juliet@{DOMAIN}")), (ROMEO, ROMEO_JID.to_owned())] {
+        let elsewhere = tries_from(&mut stage, "198.51.100.1", name, PASSWORD);
+        stage.lets_in(&jid);
+        stage.hears_of(elsewhere, |element| element.is("success", ns::SASL));
+    }
+}
+
+#[test]
+fn an_account_under_siege_is_open_to_its_user() {
+    let mut stage = Stage::new();
+    let client = tries(&mut stage, ROMEO, PASSWORD);
+    stage.lets_in(ROMEO_JID);
+    stage.hears_of(client, |element| element.is("success", ns::SASL));
+    stage.loses(client);
+    // Nobody is on line; guesses come from everywhere.
+    for n in 0..BY_STRANGERS {
+        let client = tries_from(&mut stage, &format!("198.51.100.{n}"), ROMEO, "guess");
+        stage.refuses(ROMEO_JID, 2, "");
+        stage.wait(16);
+        assert_eq!(failure(&mut stage, client).0, "not-authorized");
+    }
+    let client = tries_from(&mut stage, "198.51.100.50", ROMEO, "guess");
+    stage.refuses(ROMEO_JID, 2, "");
+    stage.frames.clear();
+    stage.loses(client);
+    let client = tries_from(&mut stage, "198.51.100.51", ROMEO, "guess");
+    let (condition, text) = failure(&mut stage, client);
+    assert_eq!(condition, "temporary-auth-failure");
+    assert!(text.contains("in a minute"), "{text}");
+    assert!(stage.frames.is_empty(), "the network is spared");
+    // From where he was before he comes in at once.
+    let client = tries(&mut stage, ROMEO, PASSWORD);
+    stage.lets_in(ROMEO_JID);
+    stage.hears_of(client, |element| element.is("success", ns::SASL));
+    stage.loses(client);
+    // From elsewhere he has to wait for a turn.
+    stage.wait(TURN / 1_000);
+    let client = tries_from(&mut stage, "203.0.113.1", ROMEO, PASSWORD);
+    stage.lets_in(ROMEO_JID);
+    stage.hears_of(client, |element| element.is("success", ns::SASL));
+}
+
+#[test]
+fn a_name_goes_to_the_network_as_it_was_typed() {
+    let mut stage = Stage::new();
+    let client = tries(&mut stage, "Romeo%example.net", PASSWORD);
+    let (link, login) = stage.login_of(ROMEO_JID);
+    assert_eq!(login.legacy_name, "Romeo@example.net");
+    stage.network(link, Frame::Connected(Connected { user: ROMEO_JID.into() }));
+    stage.hears_of(client, |element| element.is("success", ns::SASL));
+    stage.opens(client);
+    stage.says(client, &format!("<iq type='set' id='b'><bind xmlns='{}'/></iq>", ns::BIND));
+    let bound = stage.hears_of(client, iq("b"));
+    let jid = bound.find("bind", ns::BIND).and_then(|bind| bind.child_text("jid", ns::BIND)).expect("a JID");
+    assert!(jid.starts_with(ROMEO_JID), "{jid}");
+    // COMPAT: the bare JID, with an escaped name. Where preparing it changes more, the JID has it.
+    for (typed, legacy_name) in [
+        ("Paris\\40Example.Net@irc.example.org", "Paris@Example.Net"),
+        ("Stra\u{df}e", "strasse"),
+        ("A\\2FB", "a/b"),
+    ] {
+        tries(&mut stage, typed, PASSWORD);
+        let (_, login) = stage.frame(|frame| match frame {
+            Frame::Login(login) => Some(login.clone()),
+            _ => None,
+        });
+        assert_eq!(login.legacy_name, legacy_name);
+    }
+}
+
+#[test]
+fn a_jid_belongs_to_the_spelling_that_was_let_in_first() {
+    let mut stage = Stage::new();
+    let client = tries(&mut stage, "Romeo%example.net", PASSWORD);
+    let link = stage.lets_in(ROMEO_JID);
+    stage.hears_of(client, |element| element.is("success", ns::SASL));
+    // On line, the password says whether it is he.
+    let other = tries(&mut stage, ROMEO, "another");
+    stage.wait(1);
+    assert_eq!(failure(&mut stage, other).0, "not-authorized");
+    let phone = tries(&mut stage, "ROMEO%example.net", PASSWORD);
+    stage.hears_of(phone, |element| element.is("success", ns::SASL));
+    stage.loses(client);
+    stage.loses(phone);
+    // Off line, the network is asked for the name that it knows.
+    let other = tries(&mut stage, ROMEO, PASSWORD);
+    assert_eq!(stage.login_of(ROMEO_JID).1.legacy_name, "Romeo@example.net");
+    stage.loses(other);
+    stage.event(Event::BackendDown(link, "killed".to_owned()));
+    // And so it is when he was forgotten and storage knows him.
+    stage.wait(3_600);
+    stage.frames.clear();
+    tries(&mut stage, ROMEO, PASSWORD);
+    assert_eq!(stage.login_of(ROMEO_JID).1.legacy_name, "Romeo@example.net");
+}
+
+#[test]
+fn two_spellings_at_once_have_their_turns() {
+    let mut stage = Stage::with("more_resources=1");
+    let wrong = tries(&mut stage, "ROMEO%example.net", PASSWORD);
+    let right = tries(&mut stage, "Romeo%example.net", PASSWORD);
+    let folded = tries(&mut stage, ROMEO, PASSWORD);
+    stage.refuses(ROMEO_JID, 2, "No such user");
+    let (link, login) = stage.login_of(ROMEO_JID);
+    assert_eq!(login.legacy_name, "Romeo@example.net");
+    stage.network(link, Frame::Connected(Connected { user: ROMEO_JID.into() }));
+    for client in [right, folded] {
+        stage.hears_of(client, |element| element.is("success", ns::SASL));
+    }
+    stage.wait(1);
+    assert_eq!(failure(&mut stage, wrong).0, "not-authorized");
 }
 
 #[test]
