@@ -115,6 +115,7 @@ bench: build
 
 bench-clients: build
 	@/usr/bin/python3 -B tests/bench_clients.py $(OUT)/spectrum2
+	@/usr/bin/python3 -B tests/bench_clients.py --silent $(OUT)/spectrum2
 
 bench-rooms: build
 	@/usr/bin/python3 -B tests/bench_rooms.py $(BENCH) $(OUT)/spectrum2

@@ -51,7 +51,7 @@ INFO = ("<query xmlns='http://jabber.org/protocol/disco#info'><identity category
         "<feature var='urn:xmpp:receipts'/></query>")
 
 
-async def log_in(number: int, turn: asyncio.Semaphore, tls: ssl.SSLContext):
+async def log_in(number: int, turn: asyncio.Semaphore, tls: ssl.SSLContext, silent: bool):
     """One client, from its connection to its presence; returns what goes on from there."""
     async with turn:
         reader, writer = await asyncio.open_connection("127.0.0.1", PORT)
@@ -72,7 +72,7 @@ async def log_in(number: int, turn: asyncio.Semaphore, tls: ssl.SSLContext):
         await says(b"<iq type='get' id='r'><query xmlns='jabber:iq:roster'/></iq>", b"</iq>")
         await says(b"<enable xmlns='urn:xmpp:sm:3' resume='true'/>", b"/>")
         writer.write(b"<presence/>")
-        idle = asyncio.create_task(stay(reader, writer))
+        idle = asyncio.create_task(read(reader) if silent else stay(reader, writer))
         return idle
 
 
@@ -93,20 +93,26 @@ async def stay(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> No
                 writer.write(f"<iq type='result' id='{identity}' to='chat.example.org'>{payload}</iq>".encode())
 
 
+async def read(reader: asyncio.StreamReader) -> None:
+    """Does what a client may do at worst, short of not reading."""
+    while await reader.read(4096):
+        pass
+
+
 def memory(pid: int) -> int:
     """Proportional set size of a process, in kilobytes."""
     lines = Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()
     return int(next(line for line in lines if line.startswith("Pss:")).split()[1])
 
 
-async def measure(clients: int, pid: int) -> None:
+async def measure(clients: int, pid: int, silent: bool) -> None:
     tls = ssl.create_default_context()
     # The certificate is that of the unit tests.
     tls.check_hostname, tls.verify_mode = False, ssl.CERT_NONE
     turn = asyncio.Semaphore(100)
-    first = await log_in(0, turn, tls)
+    first = await log_in(0, turn, tls, silent)
     before, began = memory(pid), time.monotonic()
-    others = await asyncio.gather(*(log_in(number + 1, turn, tls) for number in range(clients)))
+    others = await asyncio.gather(*(log_in(number + 1, turn, tls, silent) for number in range(clients)))
     took = time.monotonic() - began
     # For what the daemon does after it has answered.
     await asyncio.sleep(5)
@@ -114,8 +120,9 @@ async def measure(clients: int, pid: int) -> None:
     if gone:
         raise SystemExit(f"{gone} clients were thrown out: they have no memory to be measured.")
     each = (memory(pid) - before) / clients
+    kind = "idle client that acknowledges nothing" if silent else "idle client"
     print(f"{clients} clients logged in within {took:.0f} s; the daemon had {before} kB before, and has {memory(pid)} kB now.\n"
-          f"An idle client costs {each:.1f} kB (aim: {AIM} kB).")
+          f"An {kind} costs {each:.1f} kB (aim: {AIM} kB).")
     for client in [first, *others]:
         client.cancel()
 
@@ -124,6 +131,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description="Measures the memory of idle clients in server mode.")
     parser.add_argument("daemon", type=Path, help="the program spectrum2")
     parser.add_argument("--clients", type=int, default=5000)
+    parser.add_argument("--silent", action="store_true", help="clients that acknowledge and answer nothing")
     arguments = parser.parse_args()
     descriptors = arguments.clients * 2 + 100
     resource.setrlimit(resource.RLIMIT_NOFILE, (descriptors, max(descriptors, resource.getrlimit(resource.RLIMIT_NOFILE)[1])))
@@ -134,7 +142,7 @@ def main() -> int:
             daemon = subprocess.Popen([arguments.daemon.resolve(), "-n", config], stdout=log, stderr=log)
             try:
                 wait_for_port(daemon)
-                asyncio.run(measure(arguments.clients, daemon.pid))
+                asyncio.run(measure(arguments.clients, daemon.pid, arguments.silent))
             except BaseException:
                 log.seek(0)
                 print(log.read()[-3000:], file=sys.stderr)

@@ -100,10 +100,10 @@ impl Account {
         let there = resource.is_some_and(|resource| self.by_resource(resource).is_some());
         match (kind.as_deref(), resource) {
             (_, Some(resource)) if there => {
-                self.copy_received(cx, &stanza, &|session| session.resource == resource);
                 let serial = cx.number();
+                let taken = self.copy_received(cx, &stanza, serial, &|session| session.resource == resource);
                 if let Some(session) = self.by_resource(resource) {
-                    session.send(cx, Parcel { stanza, serial, taken: false });
+                    session.send(cx, Parcel { stanza, serial, taken, copy: false });
                 }
                 Ok(())
             }
@@ -114,11 +114,12 @@ impl Account {
                 if !self.sessions.iter().any(Session::takes_messages) {
                     return if kind == Some("headline") { Ok(()) } else { self.hold(cx, stanza) };
                 }
-                self.copy_received(cx, &stanza, &Session::takes_messages);
+                let serial = cx.number();
+                let copied = self.copy_received(cx, &stanza, serial, &Session::takes_messages);
                 // What was written to a connection that is not managed counts as taken.
                 let unmanaged = |session: &Session| session.takes_messages() && session.management.is_none();
-                let taken = self.sessions.iter().any(unmanaged);
-                let parcel = Parcel { stanza, serial: cx.number(), taken };
+                let taken = copied || self.sessions.iter().any(unmanaged);
+                let parcel = Parcel { stanza, serial, taken, copy: false };
                 for session in self.sessions.iter_mut().filter(|session| session.takes_messages()) {
                     session.send(cx, parcel.clone());
                 }
@@ -179,18 +180,20 @@ impl Account {
 
     /// A session is over: its messages that were not acknowledged go to others, or wait.
     pub fn redistribute(&mut self, cx: &mut Context, mut session: Session) {
-        let unsent = session.management.as_mut().map(|management| management.unsent()).unwrap_or_default();
-        for parcel in unsent {
+        let Some(management) = &mut session.management else { return };
+        for parcel in management.unsent() {
             let stanza = parcel.stanza;
             match stanza.name() {
                 "message" if parcel.serial != 0 => {
                     let elsewhere = |other: &Session| {
                         other.management.as_ref().is_some_and(|management| management.has(parcel.serial))
                     };
-                    // Another client has it, or has it coming.
+                    // Another client has it, or has it coming, be it as a copy.
                     if parcel.taken || self.sessions.iter().any(elsewhere) {
                         continue;
                     }
+                    let original = if parcel.copy { xep_0280::original(&stanza) } else { Some(stanza) };
+                    let Some(stanza) = original else { continue };
                     if let Err(stanza) = self.message(cx, stanza, None) {
                         cx.return_to_gateway(&stanza, Condition::RecipientUnavailable, "");
                     }
@@ -223,28 +226,45 @@ impl Account {
         if !xep_0280::is_eligible(stanza) {
             return;
         }
-        self.copy(cx, stanza, true, &|session| session.number == number);
+        self.copy(cx, stanza, None, &|session| session.number == number);
     }
 
-    /// Copies of a message that some of the sessions receive, for the others (XEP-0280 §7).
-    fn copy_received(&mut self, cx: &mut Context, stanza: &Element, receives: &dyn Fn(&Session) -> bool) {
-        if xep_0280::is_eligible(stanza) {
-            self.copy(cx, stanza, false, receives);
-        }
+    /// Copies of a message that some of the sessions receive, for the others (XEP-0280 §7). Gives whether one was
+    /// written to a connection that is not managed.
+    fn copy_received(
+        &mut self,
+        cx: &mut Context,
+        stanza: &Element,
+        serial: u64,
+        receives: &dyn Fn(&Session) -> bool,
+    ) -> bool {
+        xep_0280::is_eligible(stanza) && self.copy(cx, stanza, Some(serial), receives)
     }
 
     /// A copy of what the user wrote on another client of the network.
     pub fn copy_of_network(&mut self, cx: &mut Context, stanza: &Element) {
-        self.copy(cx, stanza, true, &|_| false);
+        self.copy(cx, stanza, None, &|_| false);
     }
 
-    fn copy(&mut self, cx: &mut Context, stanza: &Element, sent: bool, has: &dyn Fn(&Session) -> bool) {
+    /// `received` is the serial of a message that the account received; it has sent others.
+    fn copy(
+        &mut self,
+        cx: &mut Context,
+        stanza: &Element,
+        received: Option<u64>,
+        has: &dyn Fn(&Session) -> bool,
+    ) -> bool {
         let user = jid::Jid::from(self.jid.clone());
-        for session in self.sessions.iter_mut().filter(|session| session.carbons && !has(session)) {
+        let serial = received.unwrap_or_default();
+        let gets_copy = |session: &Session| session.carbons && !has(session);
+        let taken = self.sessions.iter().any(|session| gets_copy(session) && session.management.is_none());
+        for session in self.sessions.iter_mut().filter(|session| gets_copy(session)) {
             let Ok(resource) = jid::Jid::new(&format!("{user}/{}", session.resource)) else { continue };
-            let make = if sent { xep_0280::sent } else { xep_0280::received };
-            session.send(cx, make(&user, &resource, stanza.clone()));
+            let make = if received.is_some() { xep_0280::received } else { xep_0280::sent };
+            let stanza = make(&user, &resource, stanza.clone());
+            session.send(cx, Parcel { stanza, serial, taken, copy: true });
         }
+        taken
     }
 
     /// Whether nothing has grown past its limit.

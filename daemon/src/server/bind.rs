@@ -148,10 +148,7 @@ impl Server {
         self.cx.send(client, xep_0198::resumed(&previd, handled.unwrap_or_default()));
         if let Some(management) = &mut session.management {
             for stanza in management.again() {
-                self.cx.out.push(crate::gateway::Action::Client(
-                    client,
-                    crate::client::Action::Send(stanza.clone()),
-                ));
+                self.cx.out.push(crate::gateway::Action::Client(client, crate::client::Action::Send(stanza)));
             }
         }
         session.show_held(&mut self.cx);

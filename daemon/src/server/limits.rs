@@ -206,7 +206,9 @@ mod tests {
 
     impl Attempts {
         fn fail(&mut self, address: IpAddr, account: &str, times: u32) {
-            (0..times).for_each(|_| drop(self.failed(address, account, Time(1))));
+            for _ in 0..times {
+                self.failed(address, account, Time(1));
+            }
         }
 
         /// Several addresses have tried to guess Romeo's password.

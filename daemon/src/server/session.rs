@@ -20,11 +20,13 @@ pub struct Parcel {
     pub serial: u64,
     /// Another session has it for sure.
     pub taken: bool,
+    /// It is a carbon copy of the message that another session got.
+    pub copy: bool,
 }
 
 impl From<Element> for Parcel {
     fn from(stanza: Element) -> Self {
-        Self { stanza, serial: 0, taken: false }
+        Self { stanza, serial: 0, taken: false, copy: false }
     }
 }
 

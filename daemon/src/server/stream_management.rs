@@ -6,9 +6,8 @@
 use std::collections::VecDeque;
 
 use serde::{Deserialize, Serialize};
-use spectrum2_xmpp::Element;
+use spectrum2_xmpp::{Element, ns};
 
-use super::context::weight;
 use super::session::Parcel;
 
 /// How long a session is kept without a connection, in milliseconds; a client may ask for less.
@@ -17,14 +16,28 @@ pub const KEPT: u64 = 300_000;
 const UNACKNOWLEDGED: usize = 1_000;
 /// And their size in memory.
 const UNACKNOWLEDGED_BYTES: usize = 2 << 20;
+/// What a stanza costs beside its text.
+const OVERHEAD: usize = 64;
 
-/// A stanza that the client has not acknowledged.
+/// A stanza that the client has not acknowledged. As text, which takes a third of an element's memory: some clients
+/// never acknowledge anything until they are asked, or at all.
 #[derive(Debug, Serialize, Deserialize)]
-pub struct Unacknowledged {
-    pub stanza: Element,
-    pub serial: u64,
-    pub taken: bool,
-    weight: usize,
+struct Unacknowledged {
+    xml: Box<str>,
+    serial: u64,
+    taken: bool,
+    copy: bool,
+}
+
+impl Unacknowledged {
+    fn weight(&self) -> usize {
+        OVERHEAD + self.xml.len()
+    }
+
+    fn stanza(&self) -> Element {
+        // We wrote it ourselves. The count must be right even so.
+        Element::parse(&self.xml).unwrap_or_else(|_| Element::new("message", ns::CLIENT))
+    }
 }
 
 /// The counts of one session.
@@ -51,10 +64,14 @@ impl Management {
 
     /// Keeps what was sent. `false`: this is too much.
     pub fn keep(&mut self, parcel: Parcel) -> bool {
-        let Parcel { stanza, serial, taken } = parcel;
-        let weight = weight(&stanza);
-        self.bytes += weight;
-        self.queue.push_back(Unacknowledged { stanza, serial, taken, weight });
+        let Parcel { stanza, serial, taken, copy } = parcel;
+        let kept = Unacknowledged { xml: stanza.to_xml().into_boxed_str(), serial, taken, copy };
+        self.bytes += kept.weight();
+        // Doubling is for those of whom more is to be expected.
+        if self.queue.len() == self.queue.capacity() {
+            self.queue.reserve_exact((self.queue.len() / 4).max(4));
+        }
+        self.queue.push_back(kept);
         self.queue.len() <= UNACKNOWLEDGED && self.bytes <= UNACKNOWLEDGED_BYTES
     }
 
@@ -75,7 +92,7 @@ impl Management {
         }
         let mut serials = Vec::new();
         for done in self.queue.drain(..new) {
-            self.bytes = self.bytes.saturating_sub(done.weight);
+            self.bytes = self.bytes.saturating_sub(done.weight());
             serials.extend(Some(done.serial).filter(|serial| *serial != 0));
         }
         if self.queue.is_empty() {
@@ -93,9 +110,9 @@ impl Management {
     }
 
     /// What is to be sent again on a new connection.
-    pub fn again(&mut self) -> impl Iterator<Item = &Element> {
+    pub fn again(&mut self) -> impl Iterator<Item = Element> {
         self.asked = false;
-        self.queue.iter().map(|kept| &kept.stanza)
+        self.queue.iter().map(Unacknowledged::stanza)
     }
 
     /// Whether a copy of this message waits here.
@@ -111,16 +128,18 @@ impl Management {
     }
 
     /// Gives all that was not acknowledged, because the session is over.
-    pub fn unsent(&mut self) -> VecDeque<Unacknowledged> {
+    pub fn unsent(&mut self) -> impl Iterator<Item = Parcel> + use<> {
         self.bytes = 0;
-        std::mem::take(&mut self.queue)
+        let queue = std::mem::take(&mut self.queue);
+        queue.into_iter().map(|kept| {
+            let stanza = kept.stanza();
+            Parcel { stanza, serial: kept.serial, taken: kept.taken, copy: kept.copy }
+        })
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use spectrum2_xmpp::ns;
-
     use super::*;
 
     fn parcel() -> Parcel {

@@ -28,6 +28,11 @@ pub fn received(user: &Jid, resource: &Jid, original: Element) -> Element {
         .child(Element::new("received", ns::CARBONS).child(forwarded(original)))
 }
 
+/// The message that a copy made by [`received`] is of.
+pub fn original(copy: &Element) -> Option<Element> {
+    copy.find("received", ns::CARBONS)?.find("forwarded", ns::FORWARD)?.find("message", ns::CLIENT).cloned()
+}
+
 /// Whether copies of a message are to be made (§6.1): it is part of a conversation, its sender has not forbidden it, and
 /// it is not itself a copy.
 pub fn is_eligible(message: &Element) -> bool {

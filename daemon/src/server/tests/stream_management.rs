@@ -181,6 +181,77 @@ fn the_last_of_two_that_die_keeps_what_neither_got() {
     assert_eq!(bodies(&mut stage, three), ["for both"]);
 }
 
+/// A client of Romeo that gets copies, and no messages that are for all.
+fn copied(stage: &mut Stage, resource: &str) -> Client {
+    let (client, _) = stage.romeo_bound(resource);
+    stage.says(client, &format!("<iq type='set' id='c'><enable xmlns='{}'/></iq>", ns::CARBONS));
+    stage.says(client, "<presence><priority>-1</priority></presence>");
+    stage.takes(client);
+    client
+}
+
+fn copies(stage: &mut Stage, client: Client) -> usize {
+    stage.hears(client).iter().filter(|stanza| stanza.find("received", ns::CARBONS).is_some()).count()
+}
+
+#[test]
+fn who_has_a_copy_has_the_message() {
+    let mut stage = Stage::with("more_resources=1");
+    let (one, link) = stage.romeo_and_nurse();
+    enables(&mut stage, one);
+    let two = copied(&mut stage, "phone");
+    stage.writes(link, "nurse", "Hark");
+    assert_eq!(copies(&mut stage, two), 1);
+    stage.loses(one);
+    stage.wait(301);
+    let (three, _) = stage.romeo_bound("tablet");
+    stage.says(three, "<presence/>");
+    assert!(bodies(&mut stage, three).is_empty(), "it was read already");
+    assert_eq!(copies(&mut stage, two), 0, "and is not copied again");
+}
+
+#[test]
+fn a_copy_that_nobody_took_becomes_the_message_again() {
+    let mut stage = Stage::with("more_resources=1");
+    let (one, link) = stage.romeo_and_nurse();
+    enables(&mut stage, one);
+    let two = copied(&mut stage, "phone");
+    enables(&mut stage, two);
+    stage.writes(link, "nurse", "Hark");
+    assert_eq!(copies(&mut stage, two), 1);
+    stage.loses(one);
+    stage.wait(301);
+    assert_eq!(copies(&mut stage, two), 0);
+    stage.loses(two);
+    stage.wait(301);
+    let (three, _) = stage.romeo_bound("tablet");
+    stage.says(three, "<presence/>");
+    let message = stage.hears_of(three, |stanza| stanza.name() == "message");
+    assert_eq!(message.child_text("body", ns::CLIENT).as_deref(), Some("Hark"));
+    assert!(message.attr("from").is_some_and(|from| from.starts_with(NURSE)), "{message:?}");
+}
+
+#[test]
+fn what_only_looks_like_a_copy_is_a_message() {
+    let mut stage = Stage::with("more_resources=1");
+    let (one, _) = stage.romeo("orchard");
+    let (two, _) = stage.romeo("phone");
+    enables(&mut stage, two);
+    stage.says(
+        one,
+        &format!(
+            "<message to='{ROMEO_JID}/phone'><received xmlns='{}'><forwarded xmlns='{}'>\
+             <message xmlns='{}' from='{NURSE}'><body>forged</body></message></forwarded></received></message>",
+            ns::CARBONS,
+            ns::FORWARD,
+            ns::CLIENT
+        ),
+    );
+    stage.loses(two);
+    stage.wait(301);
+    assert!(!stage.hears(one).iter().any(|stanza| stanza.attr("from") == Some(NURSE)));
+}
+
 #[test]
 fn a_client_that_acknowledges_nothing_is_ended() {
     let mut stage = Stage::new();
