@@ -1,20 +1,61 @@
-//! Peers for tests: an XMPP server that accepts components, and a launcher whose backends the test plays.
+//! Peers for tests: an XMPP server that accepts components, a launcher whose backends the test plays, what backends are
+//! sent.
 
 use proptest::prelude::ProptestConfig;
 use proptest::test_runner::RngSeed;
+use std::ops::{Deref, DerefMut};
 use std::path::PathBuf;
 
-use spectrum2_backend_protocol::{Decoder, Frame, MAX_FRAME};
+use spectrum2_backend_protocol::{Decoder, Frame, Login, MAX_FRAME};
 use spectrum2_config::Secret;
 use spectrum2_xmpp::Element;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream, UnixListener, UnixStream};
 
+use crate::gateway::Link;
 use crate::xmpp_link::Settings;
 
 /// The stanza that `xml` is.
 pub fn stanza(xml: &str) -> Element {
     Element::parse(xml).unwrap()
+}
+
+/// Frames for backends, and to which, oldest first.
+#[derive(Debug, Default)]
+pub struct Frames(Vec<(Link, Frame)>);
+
+impl Frames {
+    /// Takes the first frame that fits.
+    #[track_caller]
+    pub fn take<T>(&mut self, fits: impl Fn(&Frame) -> Option<T>) -> (Link, T) {
+        let found = self.0.iter().enumerate().find_map(|(n, (link, frame))| Some((n, *link, fits(frame)?)));
+        let Some((n, link, found)) = found else { panic!("no such frame among {:#?}", self.0) };
+        self.0.remove(n);
+        (link, found)
+    }
+
+    /// Takes the first login of a user.
+    #[track_caller]
+    pub fn take_login(&mut self, user: &str) -> (Link, Login) {
+        self.take(|frame| match frame {
+            Frame::Login(login) if login.user == user => Some(login.clone()),
+            _ => None,
+        })
+    }
+}
+
+impl Deref for Frames {
+    type Target = Vec<(Link, Frame)>;
+
+    fn deref(&self) -> &Self::Target {
+        &self.0
+    }
+}
+
+impl DerefMut for Frames {
+    fn deref_mut(&mut self) -> &mut Self::Target {
+        &mut self.0
+    }
 }
 
 /// An XMPP server on a free port of the loopback.

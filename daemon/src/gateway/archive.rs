@@ -10,7 +10,7 @@ use jid::{BareJid, Jid};
 use serde::{Deserialize, Serialize};
 use spectrum2_config::DatabaseKind;
 use spectrum2_xmpp::stanza::{Condition, ErrorType, iq_result};
-use spectrum2_xmpp::xep_0313::{self, Query, Refusal};
+use spectrum2_xmpp::xep_0313::{self, Query};
 use spectrum2_xmpp::{Element, ns, xep_0059};
 use tracing::{error, warn};
 
@@ -261,12 +261,9 @@ impl User {
     fn query_archive(&mut self, cx: &mut Context, iq: &Element, payload: &Element, node: &str) {
         let query = match Query::read(payload) {
             Ok(query) => query,
-            Err(Refusal::Malformed) => {
-                cx.refuse(iq, ErrorType::Modify, Condition::BadRequest, "");
-                return;
-            }
-            Err(Refusal::UnknownField) => {
-                cx.refuse(iq, ErrorType::Cancel, Condition::FeatureNotImplemented, "");
+            Err(refusal) => {
+                let (kind, condition) = refusal.error();
+                cx.refuse(iq, kind, condition, "");
                 return;
             }
         };

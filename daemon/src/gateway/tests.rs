@@ -15,6 +15,7 @@ use spectrum2_xmpp::{Element, ns};
 use super::admin::{Memory, Notice, Outcome, Ticket};
 use super::{Action, Event, Gateway, Link, Time};
 use crate::storage::{Answer, Archives, Registration, Request, StoredContact, StoredUser};
+use crate::testing::Frames;
 
 mod adhoc;
 mod admin;
@@ -47,7 +48,7 @@ struct Stage {
     gateway: Gateway,
     now: Time,
     stanzas: Vec<Element>,
-    frames: Vec<(Link, Frame)>,
+    frames: Frames,
     opened: Vec<Link>,
     closed: Vec<Link>,
     database: BTreeMap<BareJid, StoredUser>,
@@ -92,7 +93,7 @@ impl Stage {
             gateway,
             now: Time(1_000),
             stanzas: Vec::new(),
-            frames: Vec::new(),
+            frames: Frames::default(),
             opened: Vec::new(),
             closed: Vec::new(),
             database: BTreeMap::new(),
@@ -368,19 +369,12 @@ impl Stage {
     /// Takes the first frame sent that fits.
     #[track_caller]
     fn frame<T>(&mut self, fits: impl Fn(&Frame) -> Option<T>) -> (Link, T) {
-        let found =
-            self.frames.iter().enumerate().find_map(|(n, (link, frame))| Some((n, *link, fits(frame)?)));
-        let Some((n, link, found)) = found else { panic!("no such frame among {:#?}", self.frames) };
-        self.frames.remove(n);
-        (link, found)
+        self.frames.take(fits)
     }
 
     #[track_caller]
     fn login_of(&mut self, user: &str) -> (Link, Login) {
-        self.frame(|frame| match frame {
-            Frame::Login(login) if login.user == user => Some(login.clone()),
-            _ => None,
-        })
+        self.frames.take_login(user)
     }
 
     #[track_caller]

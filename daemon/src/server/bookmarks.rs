@@ -1,13 +1,16 @@
 //! Bookmarks of rooms as personal events (XEP-0402): the same as those in private storage, in the way of newer clients.
 //!
-//! Of the pubsub service of an account (XEP-0163) there is this node only. A client that has asked for the bookmarks, or
-//! published one, is told of changes; the gateway may do all that in the user's name (XEP-0356 §6).
+//! Of the pubsub service of an account (XEP-0163) there is this node only, persistent and for nobody else; all others are
+//! refused. A client that has asked for the bookmarks, or published one, or says in its capabilities that it wants to be
+//! told, is told of changes; the gateway may do all that in the user's name (XEP-0356 §6).
 
 use spectrum2_xmpp::stanza::{Condition, ErrorType, iq_result};
+use spectrum2_xmpp::xep_0004::Form;
 use spectrum2_xmpp::{Element, ns, xep_0402};
 
 use super::Server;
 use super::context::refusal;
+use super::session::Session;
 use super::storage::{BOOKMARKS, LONGEST_PRIVATE};
 
 impl Server {
@@ -16,7 +19,10 @@ impl Server {
         let payload = iq.find("pubsub", ns::PUBSUB)?;
         let get = iq.attr("type") == Some("get");
         let request =
-            payload.elements().find(|child| matches!(child.name(), "items" | "publish" | "retract"))?;
+            payload.elements().find(|child| matches!(child.name(), "items" | "publish" | "retract"));
+        let Some(request) = request else {
+            return payload.elements().next().and_then(|request| not_here(iq, request));
+        };
         let ours = request.attr("node") == Some(ns::BOOKMARKS_PEP);
         if ours
             && let Some(session) = number.and_then(|number| self.accounts.get_mut(account)?.session(number))
@@ -37,6 +43,11 @@ impl Server {
             }
             // XEP-0060 §6.5.9.11.
             ("items", true, false) => refusal(iq, ErrorType::Cancel, Condition::ItemNotFound, ""),
+            ("publish", false, true) if !fits_node(payload) => {
+                // XEP-0060 §7.1.5.
+                let text = "Bookmarks are kept, and are for nobody else";
+                explained(iq, ErrorType::Cancel, Condition::Conflict, text, "precondition-not-met")
+            }
             ("publish", false, true) => self.publish(account, number, iq, request),
             ("retract", false, true) => self.retract(account, number, iq, request),
             _ => {
@@ -113,7 +124,10 @@ impl Server {
             Element::new("items", ns::PUBSUB_EVENT).with("node", ns::BOOKMARKS_PEP).children_from(changes);
         let event = Element::new("event", ns::PUBSUB_EVENT).child(items);
         let others = known.sessions.iter_mut().filter(|session| Some(session.number) != number);
-        for session in others.filter(|session| session.knows_bookmarks) {
+        let wants = |session: &Session| {
+            session.knows_bookmarks || session.wants_bookmarks && session.presence.is_some()
+        };
+        for session in others.filter(|session| wants(session)) {
             let message = Element::new("message", ns::CLIENT)
                 .with("type", "headline")
                 .with("from", user.clone())
@@ -137,6 +151,46 @@ impl Server {
             None => self.cx.return_to_gateway(iq, Condition::NotAllowed, ""),
         }
     }
+}
+
+/// XEP-0060 §7.1.5: whether the node is what the publisher takes it for.
+fn fits_node(pubsub: &Element) -> bool {
+    let Some(form) = pubsub.find("publish-options", ns::PUBSUB).and_then(Form::find) else { return true };
+    form.boolean("pubsub#persist_items") != Some(false)
+        && form.value("pubsub#access_model").is_none_or(|model| model == "whitelist")
+}
+
+/// What other pubsub services can do (XEP-0060 §10).
+pub fn not_here(iq: &Element, request: &Element) -> Option<Element> {
+    let feature = match request.name() {
+        "create" => "create-nodes",
+        "configure" => "config-node",
+        "default" => "retrieve-default",
+        "subscribe" | "unsubscribe" => "subscribe",
+        "subscriptions" => "retrieve-subscriptions",
+        "affiliations" => "retrieve-affiliations",
+        "options" => "subscription-options",
+        "delete" => "delete-nodes",
+        "purge" => "purge-nodes",
+        _ => return None,
+    };
+    let mut answer = refusal(iq, ErrorType::Cancel, Condition::FeatureNotImplemented, "")?;
+    let unsupported = Element::new("unsupported", ns::PUBSUB_ERRORS).with("feature", feature);
+    answer.find_mut("error", ns::CLIENT)?.push(unsupported);
+    Some(answer)
+}
+
+/// An error that says in pubsub's own terms what is wrong.
+fn explained(
+    iq: &Element,
+    kind: ErrorType,
+    condition: Condition,
+    text: &str,
+    why: &'static str,
+) -> Option<Element> {
+    let mut answer = refusal(iq, kind, condition, text)?;
+    answer.find_mut("error", ns::CLIENT)?.push(Element::new(why, ns::PUBSUB_ERRORS));
+    Some(answer)
 }
 
 /// Takes the bookmark of a room out.

@@ -8,6 +8,7 @@ use spectrum2_config::Secret;
 use spectrum2_xmpp::stanza::{Condition, ErrorType, error_reply};
 use spectrum2_xmpp::{Element, xep_0082};
 
+use super::client_info::Kinds;
 use super::limits::Attempts;
 use super::timer::Timer;
 use crate::client::{self, Client};
@@ -41,6 +42,8 @@ pub struct Context {
     pub overfull: Vec<(String, u64)>,
     pub timers: Timers<Timer>,
     pub attempts: Attempts,
+    /// What is known of clients.
+    pub kinds: Kinds,
     /// Milliseconds from 1970 to the zero of our clock.
     pub day: u64,
     last_number: u64,
@@ -57,6 +60,7 @@ impl Context {
             overfull: Vec::new(),
             timers: Timers::default(),
             attempts: Attempts::default(),
+            kinds: Kinds::default(),
             day: 0,
             last_number: 0,
             random: seed | 1,

@@ -3,15 +3,17 @@
 use jid::BareJid;
 use spectrum2_xmpp::stanza::{Condition, ErrorType, Stanza, iq_result};
 use spectrum2_xmpp::xep_0030::{Identity, Info};
-use spectrum2_xmpp::xep_0313::{Query, Refusal};
+use spectrum2_xmpp::xep_0313::Query;
 use spectrum2_xmpp::{Element, ns, xep_0030, xep_0059, xep_0313};
 
 use super::Server;
+use super::bookmarks;
+use super::client_info::is_about_client;
 use super::context::refusal;
 use super::message::{Target, refuse_foreign};
 
 /// What the server can do for an account.
-const ACCOUNT: [&str; 11] = [
+const ACCOUNT: [&str; 18] = [
     ns::BLOCKING,
     ns::BOOKMARKS_COMPAT,
     ns::CARBONS,
@@ -22,7 +24,14 @@ const ACCOUNT: [&str; 11] = [
     ns::MAM,
     ns::PING,
     ns::PRIVATE,
+    ns::PUBSUB_ACCESS_WHITELIST,
+    ns::PUBSUB_FILTERED_NOTIFICATIONS,
+    ns::PUBSUB_MULTI_ITEMS,
+    ns::PUBSUB_PERSISTENT_ITEMS,
     ns::PUBSUB_PUBLISH,
+    ns::PUBSUB_PUBLISH_OPTIONS,
+    ns::PUBSUB_RETRACT_ITEMS,
+    ns::PUBSUB_RETRIEVE_ITEMS,
     ns::VCARD,
 ];
 
@@ -43,6 +52,7 @@ impl Server {
                 None => refusal(&iq, ErrorType::Cancel, Condition::ServiceUnavailable, ""),
             },
             Target::Server if is_request => return self.server_request(account, number, iq),
+            Target::Server if is_about_client(&iq) => return self.client_described(account, number, &iq),
             Target::Contact if is_request && known.admin => {
                 refusal(&iq, ErrorType::Cancel, Condition::ItemNotFound, "")
             }
@@ -87,6 +97,11 @@ impl Server {
                 Some(iq_result(iq).child(xep_0030::items(payload.attr("node"), [])))
             }
             (ns::MAM, _) => empty_archive(iq, payload, get),
+            (ns::PUBSUB_OWNER, "pubsub") => payload
+                .elements()
+                .next()
+                .and_then(|request| bookmarks::not_here(iq, request))
+                .or_else(|| refusal(iq, ErrorType::Modify, Condition::BadRequest, "")),
             (ns::PUBSUB, "pubsub") => self
                 .pubsub(account, Some(number), iq)
                 .or_else(|| refusal(iq, ErrorType::Modify, Condition::BadRequest, "")),
@@ -226,9 +241,9 @@ fn empty_archive(iq: &Element, payload: &Element, get: bool) -> Option<Element> 
                 return refusal(iq, ErrorType::Cancel, Condition::ItemNotFound, "");
             }
             Ok(_) => xep_0313::fin(true, xep_0059::answer(0, None, None, 0)),
-            Err(Refusal::Malformed) => return refusal(iq, ErrorType::Modify, Condition::BadRequest, ""),
-            Err(Refusal::UnknownField) => {
-                return refusal(iq, ErrorType::Cancel, Condition::FeatureNotImplemented, "");
+            Err(why) => {
+                let (kind, condition) = why.error();
+                return refusal(iq, kind, condition, "");
             }
         },
         _ => return refusal(iq, ErrorType::Modify, Condition::BadRequest, ""),

@@ -13,6 +13,7 @@ mod account;
 mod bind;
 mod blocking;
 mod bookmarks;
+mod client_info;
 mod context;
 mod csi;
 mod iq;

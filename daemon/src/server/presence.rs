@@ -106,6 +106,7 @@ impl Account {
                 }
             }
         }
+        self.look_at_client(cx, number, &presence);
         if !self.admin {
             let mut presence = presence;
             presence.set_attr("to", cx.domain());

@@ -7,6 +7,7 @@ use std::collections::BTreeSet;
 use serde::{Deserialize, Serialize};
 use spectrum2_xmpp::Element;
 
+use super::client_info::Asked;
 use super::context::Context;
 use super::csi::Held;
 use super::stream_management::Management;
@@ -53,6 +54,10 @@ pub struct Session {
     pub knows_blocked: bool,
     /// It asked for the bookmarks, and is told of changes (XEP-0402).
     pub knows_bookmarks: bool,
+    /// It says among its capabilities that it wants to be told of them (XEP-0163 §4.3).
+    pub wants_bookmarks: bool,
+    /// About what it can do it was asked, and has not answered.
+    pub asked: Option<Box<Asked>>,
     /// Since it enabled stream management.
     pub management: Option<Box<Management>>,
     /// While nobody looks at it (XEP-0352).
@@ -73,6 +78,8 @@ impl Session {
             knows_roster: false,
             knows_blocked: false,
             knows_bookmarks: false,
+            wants_bookmarks: false,
+            asked: None,
             management: None,
             inactive: None,
         }

@@ -19,6 +19,7 @@ use super::Server;
 use crate::client::{self, Client, Cover};
 use crate::gateway::{Action, Event, Link, Time};
 use crate::storage::{Answer, Archives, Request, StoredUser};
+use crate::testing::Frames;
 
 mod accounts;
 mod chaos;
@@ -46,7 +47,7 @@ pub struct Stage {
     pub now: Time,
     /// What each client was sent and has not read, and whether its connection was closed.
     pub sent: BTreeMap<Client, Vec<client::Action>>,
-    pub frames: Vec<(Link, Frame)>,
+    pub frames: Frames,
     pub opened: Vec<Link>,
     pub database: BTreeMap<BareJid, StoredUser>,
     archives: Archives,
@@ -76,7 +77,7 @@ impl Stage {
             server: server.with_clock(1_795_000_000_000, Time(1_000)),
             now: Time(1_000),
             sent: BTreeMap::new(),
-            frames: Vec::new(),
+            frames: Frames::default(),
             opened: Vec::new(),
             database: BTreeMap::new(),
             archives: Archives::default(),
@@ -286,20 +287,13 @@ impl Stage {
 
     #[track_caller]
     fn login_of(&mut self, user: &str) -> (Link, Login) {
-        self.frame(|frame| match frame {
-            Frame::Login(login) if login.user == user => Some(login.clone()),
-            _ => None,
-        })
+        self.frames.take_login(user)
     }
 
     /// Takes the first frame sent that fits.
     #[track_caller]
     fn frame<T>(&mut self, fits: impl Fn(&Frame) -> Option<T>) -> (Link, T) {
-        let found =
-            self.frames.iter().enumerate().find_map(|(n, (link, frame))| Some((n, *link, fits(frame)?)));
-        let Some((n, link, found)) = found else { panic!("no such frame among {:#?}", self.frames) };
-        self.frames.remove(n);
-        (link, found)
+        self.frames.take(fits)
     }
 
     /// A frame comes from a backend.

@@ -130,8 +130,26 @@ pub const SID: &str = "urn:xmpp:sid:0";
 pub const UPLOAD: &str = "urn:xmpp:http:upload:0";
 /// XEP-0060: what subscribers are told.
 pub const PUBSUB_EVENT: &str = "http://jabber.org/protocol/pubsub#event";
+/// XEP-0060 §8: requests of who owns a node.
+pub const PUBSUB_OWNER: &str = "http://jabber.org/protocol/pubsub#owner";
+/// XEP-0060: why the service refuses something.
+pub const PUBSUB_ERRORS: &str = "http://jabber.org/protocol/pubsub#errors";
 /// XEP-0060 §7.1: the service takes items.
 pub const PUBSUB_PUBLISH: &str = "http://jabber.org/protocol/pubsub#publish";
+/// XEP-0060 §7.1.5: the service looks at the options of a publication.
+pub const PUBSUB_PUBLISH_OPTIONS: &str = "http://jabber.org/protocol/pubsub#publish-options";
+/// XEP-0060 §6.5: the service gives items.
+pub const PUBSUB_RETRIEVE_ITEMS: &str = "http://jabber.org/protocol/pubsub#retrieve-items";
+/// XEP-0060 §7.2: the service takes items back.
+pub const PUBSUB_RETRACT_ITEMS: &str = "http://jabber.org/protocol/pubsub#retract-items";
+/// XEP-0060 §4.3: the service keeps items.
+pub const PUBSUB_PERSISTENT_ITEMS: &str = "http://jabber.org/protocol/pubsub#persistent-items";
+/// XEP-0060 §5.1.2: a node may have several items.
+pub const PUBSUB_MULTI_ITEMS: &str = "http://jabber.org/protocol/pubsub#multi-items";
+/// XEP-0060 §4.5: nobody else reads a node.
+pub const PUBSUB_ACCESS_WHITELIST: &str = "http://jabber.org/protocol/pubsub#access-whitelist";
+/// XEP-0163 §4.2: who says so among his capabilities is told of changes.
+pub const PUBSUB_FILTERED_NOTIFICATIONS: &str = "http://jabber.org/protocol/pubsub#filtered-notifications";
 /// XEP-0402 §6: both kinds of bookmarks are the same.
 pub const BOOKMARKS_COMPAT: &str = "urn:xmpp:bookmarks:1#compat";
 /// XEP-0402: PEP Native Bookmarks.

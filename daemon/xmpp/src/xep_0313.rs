@@ -4,6 +4,7 @@ use jid::Jid;
 
 use crate::element::Element;
 use crate::ns;
+use crate::stanza::{Condition, ErrorType};
 use crate::xep_0004::{Field, FieldType, Form, FormType};
 use crate::xep_0059;
 use crate::xep_0082;
@@ -15,10 +16,20 @@ pub const IDS: usize = 200;
 /// Why a query cannot be answered.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Refusal {
-    /// A value is none of its field: bad-request.
+    /// A value is none of its field.
     Malformed,
-    /// It has a field that is not known here: feature-not-implemented (§4.1.5).
+    /// It has a field that is not known here (§4.1.5).
     UnknownField,
+}
+
+impl Refusal {
+    /// What the error says.
+    pub fn error(self) -> (ErrorType, Condition) {
+        match self {
+            Self::Malformed => (ErrorType::Modify, Condition::BadRequest),
+            Self::UnknownField => (ErrorType::Cancel, Condition::FeatureNotImplemented),
+        }
+    }
 }
 
 /// Which messages are wanted.
@@ -154,6 +165,8 @@ mod tests {
     #[test]
     fn what_cannot_be_answered_is_refused() {
         assert_eq!(with_field("start", "yesterday"), Err(Refusal::Malformed));
+        assert_eq!(Refusal::Malformed.error(), (ErrorType::Modify, Condition::BadRequest));
+        assert_eq!(Refusal::UnknownField.error(), (ErrorType::Cancel, Condition::FeatureNotImplemented));
         assert_eq!(with_field("with", "@"), Err(Refusal::Malformed));
         assert_eq!(with_field("{http://example.com/}search", "x"), Err(Refusal::UnknownField));
         assert_eq!(read("<x xmlns='jabber:x:data' type='submit'/>"), Err(Refusal::Malformed));

@@ -1,5 +1,8 @@
 //! What an account keeps on the server, and what the server answers in its place.
 
+use spectrum2_xmpp::xep_0030::{Identity, Info};
+use spectrum2_xmpp::xep_0115::Caps;
+
 use super::*;
 
 /// Asks, and gives the answer.
@@ -138,8 +141,7 @@ fn the_server_describes_itself() {
         &format!("<iq type='get' id='d' to='{DOMAIN}'><query xmlns='{}'/></iq>", ns::DISCO_INFO),
     );
     let answer = stage.hears_of(client, iq("d"));
-    let info = spectrum2_xmpp::xep_0030::Info::read(answer.find("query", ns::DISCO_INFO).expect("a query"))
-        .expect("info");
+    let info = Info::read(answer.find("query", ns::DISCO_INFO).expect("a query")).expect("info");
     let identities: Vec<_> = info.identities.iter().map(|identity| identity.category.as_ref()).collect();
     assert_eq!(identities, ["server", "gateway", "conference"]);
     for feature in [ns::BLOCKING, ns::CARBONS, ns::MUC, ns::PING, ns::PRIVATE, ns::COMMANDS, ns::VCARD] {
@@ -308,6 +310,153 @@ fn both_kinds_of_bookmarks_are_the_same() {
         ("set", publish.replace("<nick>r", &format!("<nick>{}", "r".repeat(70_000))), "resource-constraint"),
     ] {
         assert_eq!(condition(&asks(&mut stage, new, kind, &request)), Some(expected));
+    }
+}
+
+/// A client that shows these capabilities.
+fn shows_caps(stage: &mut Stage, client: Client, caps: &Caps) {
+    stage.says(client, &format!("<presence>{}</presence>", caps.element().to_xml()));
+}
+
+/// What a client can do.
+fn info(feature: &'static str) -> Info {
+    Info::default().identity(Identity::new("client", "phone")).feature(feature)
+}
+
+fn publishes_bookmark(stage: &mut Stage, client: Client, room: &str) {
+    let publish = format!(
+        "<pubsub xmlns='{}'><publish node='{}'><item id='{room}'><conference xmlns='{}'/></item></publish></pubsub>",
+        ns::PUBSUB,
+        ns::BOOKMARKS_PEP,
+        ns::BOOKMARKS_PEP
+    );
+    assert_eq!(asks(stage, client, "set", &publish).attr("type"), Some("result"));
+}
+
+fn is_event(stanza: &Element) -> bool {
+    stanza.find("event", ns::PUBSUB_EVENT).is_some()
+}
+
+#[test]
+fn who_announces_that_he_wants_to_be_told_of_bookmarks_is() {
+    let mut stage = Stage::with("more_resources=1");
+    let (old, _) = stage.romeo("orchard");
+    let (new, _) = stage.romeo("phone");
+    let wants = info("urn:xmpp:bookmarks:1+notify");
+    let caps = Caps::of("https://client.example.org", &wants);
+    shows_caps(&mut stage, new, &caps);
+    let request =
+        stage.hears_of(new, |stanza| stanza.attr("id").is_some_and(|id| id.starts_with("client-info-")));
+    let query = request.find("query", ns::DISCO_INFO).expect("a question");
+    assert_eq!(query.attr("node"), Some(caps.query_node().as_str()));
+    let id = request.attr("id").expect("an id").to_owned();
+    let answer = wants.clone().node(Some(caps.query_node())).element().to_xml();
+    publishes_bookmark(&mut stage, old, "early@irc.example.org");
+    assert!(!stage.hears(new).iter().any(is_event), "it has not said so yet");
+    stage.says(new, &format!("<iq type='result' id='{id}' to='{DOMAIN}'>{answer}</iq>"));
+    publishes_bookmark(&mut stage, old, "one@irc.example.org");
+    assert!(stage.hears_of(new, is_event).to_xml().contains("one@irc.example.org"));
+    // Another one of the same kind is not asked.
+    let (third, _) = stage.romeo("tablet");
+    shows_caps(&mut stage, third, &caps);
+    let asked = |stanza: &Element| stanza.attr("id").is_some_and(|id| id.starts_with("client-info-"));
+    assert!(!stage.hears(third).iter().any(asked));
+    publishes_bookmark(&mut stage, old, "two@irc.example.org");
+    stage.hears_of(third, is_event);
+    // Nor is anybody told who shows no presence, or says that he can do something else.
+    stage.says(third, "<presence type='unavailable'/>");
+    let other = info("urn:x");
+    let others = Caps::of("https://client.example.org", &other);
+    shows_caps(&mut stage, new, &others);
+    let request = stage.hears_of(new, asked);
+    let id = request.attr("id").expect("an id");
+    stage.says(new, &format!("<iq type='result' id='{id}' to='{DOMAIN}'>{}</iq>", other.element().to_xml()));
+    stage.sent.clear();
+    publishes_bookmark(&mut stage, old, "three@irc.example.org");
+    assert!(!stage.hears(new).iter().any(is_event) && !stage.hears(third).iter().any(is_event));
+}
+
+#[test]
+fn a_client_speaks_for_no_other_kind() {
+    let mut stage = Stage::with("more_resources=1");
+    let (liar, _) = stage.romeo("orchard");
+    let caps = Caps::of("https://client.example.org", &info("urn:x"));
+    let asked = |stanza: &Element| stanza.attr("id").is_some_and(|id| id.starts_with("client-info-"));
+    shows_caps(&mut stage, liar, &caps);
+    let request = stage.hears_of(liar, asked);
+    let id = request.attr("id").expect("an id");
+    let answer = info("urn:xmpp:bookmarks:1+notify").element().to_xml();
+    stage.says(liar, &format!("<iq type='result' id='{id}' to='{DOMAIN}'>{answer}</iq>"));
+    let (other, _) = stage.romeo("phone");
+    shows_caps(&mut stage, other, &caps);
+    stage.hears_of(other, asked);
+}
+
+#[test]
+fn what_pep_cannot_do_is_refused_clearly() {
+    let mut stage = Stage::new();
+    let (client, _) = stage.romeo_and_nurse();
+    let pubsub = |request: &str| format!("<pubsub xmlns='{}'>{request}</pubsub>", ns::PUBSUB);
+    let own_nick = "<publish node='http://jabber.org/protocol/nick'><item><nick \
+                    xmlns='http://jabber.org/protocol/nick'>Ro</nick></item></publish>";
+    let own_avatar = "<publish node='urn:xmpp:avatar:data'><item id='1'><data \
+                      xmlns='urn:xmpp:avatar:data'>qANQR1DBwU4DX7jmYZnn</data></item></publish>";
+    for (kind, request, expected) in [
+        ("set", own_nick, "feature-not-implemented"),
+        ("set", own_avatar, "feature-not-implemented"),
+        ("get", "<items node='urn:xmpp:avatar:metadata'/>", "item-not-found"),
+        ("set", "<subscribe node='urn:xmpp:avatar:metadata' jid='x@y'/>", "feature-not-implemented"),
+        ("set", "<create node='x'/>", "feature-not-implemented"),
+        ("set", "<odd/>", "bad-request"),
+    ] {
+        let answer = asks(&mut stage, client, kind, &pubsub(request));
+        assert_eq!(condition(&answer), Some(expected), "{request}");
+    }
+    let answer = asks(&mut stage, client, "set", &pubsub("<create node='x'/>"));
+    assert!(answer.to_xml().contains("feature='create-nodes'"), "{answer:?}");
+    let owner =
+        format!("<pubsub xmlns='{}'><configure node='{}'/></pubsub>", ns::PUBSUB_OWNER, ns::BOOKMARKS_PEP);
+    let answer = asks(&mut stage, client, "get", &owner);
+    assert!(answer.to_xml().contains("feature='config-node'"), "{answer:?}");
+    // The same of a contact.
+    for node in ["urn:xmpp:avatar:metadata", "urn:xmpp:avatar:data", "http://jabber.org/protocol/nick"] {
+        let request = pubsub(&format!("<items node='{node}'/>"));
+        stage.says(client, &format!("<iq type='get' id='c' to='{NURSE}'>{request}</iq>"));
+        let answer = stage.hears_of(client, iq("c"));
+        assert_eq!(condition(&answer), Some("service-unavailable"), "{answer:?}");
+    }
+}
+
+#[test]
+fn bookmarks_are_published_only_where_they_are_what_the_client_takes_them_for() {
+    let mut stage = Stage::new();
+    let (client, _) = stage.romeo("orchard");
+    let publish = |options: &[(&str, &str)]| {
+        let fields: String = options
+            .iter()
+            .map(|(var, value)| format!("<field var='pubsub#{var}'><value>{value}</value></field>"))
+            .collect();
+        format!(
+            "<pubsub xmlns='{}'><publish node='{}'><item id='one@irc.example.org'><conference xmlns='{}'/></item>\
+             </publish><publish-options><x xmlns='{}' type='submit'>{fields}</x></publish-options></pubsub>",
+            ns::PUBSUB,
+            ns::BOOKMARKS_PEP,
+            ns::BOOKMARKS_PEP,
+            ns::DATA
+        )
+    };
+    // XEP-0402 §3.1.
+    let usual = [
+        ("persist_items", "true"),
+        ("max_items", "max"),
+        ("send_last_published_item", "never"),
+        ("access_model", "whitelist"),
+    ];
+    assert_eq!(asks(&mut stage, client, "set", &publish(&usual)).attr("type"), Some("result"));
+    for odd in [("access_model", "open"), ("persist_items", "false")] {
+        let answer = asks(&mut stage, client, "set", &publish(&[odd]));
+        assert_eq!(condition(&answer), Some("conflict"));
+        assert!(answer.to_xml().contains("precondition-not-met"), "{answer:?}");
     }
 }
 
