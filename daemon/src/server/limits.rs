@@ -134,11 +134,12 @@ impl Attempts {
     /// One has succeeded: what was tried from there for this account before were slips.
     pub fn succeeded(&mut self, address: IpAddr, account: &str, now: Time) {
         let address = network(address);
-        if let Some((slips, _)) = self.failed.remove(&Whose::Pair(address, account.to_owned())) {
-            self.forgive(Whose::Address(address), slips);
-            if !self.is_home(address, account, now) {
-                self.forgive(Whose::Strangers(account.to_owned()), slips);
-            }
+        let pair = Whose::Pair(address, account.to_owned());
+        let slips = self.count(&pair, now);
+        self.failed.remove(&pair);
+        self.forgive(&Whose::Address(address), slips);
+        if !self.is_home(address, account, now) {
+            self.forgive(&Whose::Strangers(account.to_owned()), slips);
         }
         if address.is_loopback() || self.homes.len() >= AT_HOME && !self.homes.contains_key(account) {
             return;
@@ -177,11 +178,11 @@ impl Attempts {
         count
     }
 
-    fn forgive(&mut self, whose: Whose, slips: u32) {
-        if let Some((count, _)) = self.failed.get_mut(&whose) {
+    fn forgive(&mut self, whose: &Whose, slips: u32) {
+        if let Some((count, _)) = self.failed.get_mut(whose) {
             *count = count.saturating_sub(slips);
             if *count == 0 {
-                self.failed.remove(&whose);
+                self.failed.remove(whose);
             }
         }
     }
