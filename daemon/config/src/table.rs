@@ -136,7 +136,7 @@ options! {
         irc_send_pass: bool = "0", [Backend] Restart untyped;
         /// Seconds between two questions about who in a room is away. (libcommuni backend)
         irc_away_timeout: u32 = "60" in 0..=86400, [Backend] Restart untyped;
-        /// How many users may be registered; further registrations are refused.
+        /// How many users may be registered; further registrations, and in server mode logins of others, are refused.
         max_users: u32 = "10000" in 1..=10000000, [Gateway Server] Reload;
         /// How many contacts one user may have; further ones are not shown.
         max_contacts: u32 = "5000" in 1..=1000000, [Gateway Server] Reload;

@@ -60,6 +60,13 @@ impl Refused {
         }
     }
 
+    /// `service.max_users` is reached.
+    pub(super) fn full() -> Self {
+        Self::Trouble(
+            "There is no place for further users here; ask the administrator of this server".to_owned(),
+        )
+    }
+
     pub(super) fn locked_out() -> Self {
         Self::Trouble(
             "You are locked out for an hour: your account made backends crash again and again".to_owned(),
@@ -175,6 +182,9 @@ impl User {
                 return cx.verdict(&self.jid, outcome);
             }
         }
+        if self.has_no_place(cx) {
+            return self.not_admitted(cx, Refused::full());
+        }
         let Admission { legacy_name, password } = admission;
         let registration = self.registration.get_or_insert_with(Registration::default);
         // What is stored is of whom the network let in under that name. Where it tells names apart by their case, nobody
@@ -198,6 +208,16 @@ impl User {
             let refused = Refused::Credentials(text.to_owned());
             self.not_admitted(cx, refused);
         }
+    }
+
+    /// He would be one user more than `service.max_users`.
+    pub(super) fn has_no_place(&self, cx: &mut Context) -> bool {
+        let is_known = self.registration.as_ref().is_some_and(|registration| registration.id != 0);
+        let has_none = !is_known && !cx.is_being_kept(&self.jid) && cx.is_full();
+        if has_none {
+            cx.tell_full(&self.jid);
+        }
+        has_none
     }
 
     /// The network let him in.

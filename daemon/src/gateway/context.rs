@@ -8,10 +8,12 @@ use regex::Regex;
 use serde::{Deserialize, Serialize};
 use spectrum2_backend_protocol::{Capabilities, Frame};
 use spectrum2_config::Config;
+use spectrum2_log::message_id;
 use spectrum2_xmpp::stanza::{Condition, ErrorType, error_reply};
 use spectrum2_xmpp::xep_0115::Caps;
 use spectrum2_xmpp::xep_0356::Privileges;
 use spectrum2_xmpp::{Element, ns, xep_0082};
+use tracing::warn;
 
 use super::account::Verdict;
 use super::adhoc::{Commands, Job};
@@ -390,10 +392,30 @@ impl Context {
 
     /// Whether nobody else can register; those who are being registered count.
     pub(super) fn is_full(&self) -> bool {
-        let under_way = self.pending.values().filter(
-            |pending| matches!(pending, Pending::Register(_, _, new) | Pending::NameTaken(_, _, new) if new.id == 0),
-        );
+        let under_way = self.pending.values().filter(|pending| match pending {
+            Pending::Register(_, _, new) | Pending::NameTaken(_, _, new) => new.id == 0,
+            Pending::Admitted(_) => true,
+            _ => false,
+        });
         self.registered + under_way.count() as u64 >= u64::from(self.config.service.max_users)
+    }
+
+    /// `service.max_users` keeps this user out. The log says so once for each time that it is reached.
+    pub(super) fn tell_full(&mut self, user: &BareJid) {
+        if !std::mem::replace(&mut self.full_told, true) {
+            let limit = self.config.service.max_users;
+            warn!(
+                user = %user,
+                limit,
+                message_id = message_id::USERS_FULL,
+                "service.max_users is reached, so nobody else can register. Raise it, or remove users"
+            );
+        }
+    }
+
+    /// Whether this user was let in for the first time, and is being stored.
+    pub(super) fn is_being_kept(&self, user: &BareJid) -> bool {
+        self.pending.values().any(|pending| matches!(pending, Pending::Admitted(jid) if jid == user))
     }
 
     /// Whether the registration of this user is being deleted.

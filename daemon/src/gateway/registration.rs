@@ -4,14 +4,13 @@ use jid::{BareJid, Jid};
 use serde::{Deserialize, Serialize};
 use spectrum2_backend_protocol::{Frame, Logout};
 use spectrum2_config::Secret;
-use spectrum2_log::message_id;
 use spectrum2_xmpp::roster::{self, Item, Subscription};
 use spectrum2_xmpp::stanza::{Condition, ErrorType, iq_result};
 use spectrum2_xmpp::xep_0004::{Field, FieldType, Form, FormType};
 use spectrum2_xmpp::xep_0077::{Query as Question, Submission, Values};
 use spectrum2_xmpp::xep_0356::Privileges;
 use spectrum2_xmpp::{Element, ns};
-use tracing::{info, warn};
+use tracing::info;
 
 use super::account::Refused;
 use super::admin::{Account, Answer, Asker, Refusal};
@@ -202,14 +201,7 @@ impl User {
     /// `service.max_users` is reached.
     fn no_room(&self, cx: &mut Context, registrar: Registrar) {
         let limit = cx.config.service.max_users;
-        if !std::mem::replace(&mut cx.full_told, true) {
-            warn!(
-                user = %self.jid,
-                limit,
-                message_id = message_id::USERS_FULL,
-                "service.max_users is reached, so nobody else can register. Raise it, or remove users"
-            );
-        }
+        cx.tell_full(&self.jid);
         let text = "No more users can register here; ask the administrator of this gateway for a place";
         match registrar {
             // XEP-0077 §3.1.1 names no condition; RFC 6120 §8.3.3.18 fits.

@@ -259,6 +259,10 @@ impl User {
         if self.session != Session::LoggingIn(link) {
             return;
         }
+        // Others may have taken the last place meanwhile.
+        if self.trying && self.has_no_place(cx) {
+            return self.not_admitted(cx, Refused::full());
+        }
         info!(user = %self.jid, backend = link.0, "logged in");
         self.enter(cx, Session::Online(link));
         self.trouble.since = cx.now;

@@ -477,6 +477,31 @@ fn a_passing_trouble_keeps_the_clients() {
 }
 
 #[test]
+fn past_max_users_nobody_new_is_let_in() {
+    let mut stage = Stage::with("max_users=1");
+    // Both are tried, and the first whom the network lets in has the place.
+    let nurse = tries(&mut stage, "nurse", PASSWORD);
+    let romeo = tries(&mut stage, ROMEO, PASSWORD);
+    stage.lets_in(ROMEO_JID);
+    stage.hears_of(romeo, |element| element.is("success", ns::SASL));
+    stage.lets_in("nurse@irc.example.org");
+    let full = "There is no place for further users here; ask the administrator of this server";
+    assert_eq!(failure(&mut stage, nurse), ("temporary-auth-failure".into(), full.into()));
+    stage.frame(|frame| matches!(frame, Frame::Logout(_)).then_some(()));
+    assert_eq!(stage.database.len(), 1);
+    // Now that it is known, the network is not even asked.
+    stage.frames.clear();
+    let nurse = tries(&mut stage, "nurse", PASSWORD);
+    assert_eq!(failure(&mut stage, nurse), ("temporary-auth-failure".into(), full.into()));
+    assert!(!stage.frames.iter().any(|(_, frame)| matches!(frame, Frame::Login(_))));
+    // Who has a place keeps it.
+    stage.loses(romeo);
+    stage.wait(600);
+    tries(&mut stage, ROMEO, PASSWORD);
+    stage.lets_in(ROMEO_JID);
+}
+
+#[test]
 fn an_admin_needs_no_network() {
     let admin = format!("escalus@{DOMAIN}");
     let mut stage = Stage::with(&format!("admin_jid={admin}\nadmin_password=prince"));
