@@ -6,18 +6,12 @@ from pathlib import Path
 
 import pytest
 
-from conversation import XmppServer
 from transport import SECRET, systemctl
 
+# How a secret comes here is not the server's business.
+pytestmark = pytest.mark.prosody
+
 TRANSPORTS = Path("/etc/spectrum2/transports")
-
-
-@pytest.fixture
-async def xmpp():
-    """How a secret comes here is not the server's business."""
-    server = XmppServer("prosody")
-    yield server
-    await server.close()
 
 
 @pytest.fixture
@@ -95,9 +89,16 @@ async def test_credentials_stand_in_for_secrets(transport, drop_in):
     # What the key is for, SQLite has not; that it came is what is seen here.
     assert "database.encryption_key does nothing for SQLite" in irc.journal()
     assert not [secret for secret in places.values() if secret in irc.journal()]
+    # Who looks from outside sees that they are there, and not what they are.
+    for command in (["spectrum2", "check", "irc"], ["spectrum2_manager", "check", "irc"]):
+        checked = subprocess.run(command, capture_output=True, text=True)
+        assert checked.returncode == 0 and "secrets:   component-password, database-password, " in checked.stdout, checked
     # A file with no secret in it may be public.
     irc.file.chmod(0o644)
     await irc.restart()
+    await irc.stop()
+    stopped = subprocess.run(["spectrum2_manager", "status", "irc"], capture_output=True, text=True)
+    assert "cannot start" not in stopped.stdout, stopped
 
 
 async def test_encrypted_credentials_stand_in_for_secrets(transport, drop_in):

@@ -5,6 +5,7 @@ use std::path::Path;
 use crate::problem::{ExitKind, Problem, Severity};
 use crate::reading::Overrides;
 use crate::table::Config;
+use crate::unit::UnitCredentials;
 use crate::value::DatabaseKind;
 
 /// Checks a transport file more closely than a start does: also reports secrets that everybody can read and
@@ -31,7 +32,8 @@ pub fn report_with(
     overrides: &Overrides,
     look: &dyn Fn(&Config) -> Remarks,
 ) -> (String, ExitKind) {
-    let reading = match crate::load(path, overrides) {
+    let unit = UnitCredentials::of_file(path);
+    let reading = match crate::load(path, overrides, &unit) {
         Ok(reading) => reading,
         Err(problems) => return (list(&problems.list) + &verdict(&problems.list), problems.exit_kind()),
     };
@@ -41,7 +43,7 @@ pub fn report_with(
     problems.extend(exposed.clone());
     let vhosts = if overrides.jid.is_none() { reading.config.further_jids() } else { Vec::new() };
     for jid in &vhosts {
-        let more = of_vhost(path, overrides, jid);
+        let more = of_vhost(path, overrides, jid, &unit);
         let more = more.into_iter().filter(|problem| !problems.contains(problem));
         let more = more.map(|problem| Problem { text: format!("For {jid}: {}", problem.text), ..problem });
         problems.extend(more.collect::<Vec<_>>());
@@ -53,7 +55,10 @@ pub fn report_with(
     problems.sort_by_key(Problem::order);
 
     let failed = problems.iter().any(|problem| problem.severity == Severity::Error);
-    let summary = if failed { String::new() } else { summary(&reading.config, &vhosts) + &remarks.summary };
+    let summary = match failed {
+        true => String::new(),
+        false => summary(&reading.config, &vhosts) + &credentials(&unit) + &remarks.summary,
+    };
     let is_exposure = |problem: &&Problem| problem.severity != Severity::Error || exposed.contains(problem);
     let exit = match failed {
         false => ExitKind::Ok,
@@ -64,9 +69,9 @@ pub fn report_with(
 }
 
 /// What is wrong for one of the further transports of a file.
-fn of_vhost(path: &Path, overrides: &Overrides, jid: &str) -> Vec<Problem> {
+fn of_vhost(path: &Path, overrides: &Overrides, jid: &str, unit: &UnitCredentials) -> Vec<Problem> {
     let overrides = Overrides { jid: Some(jid.to_owned()), ..overrides.clone() };
-    match crate::load(path, &overrides) {
+    match crate::load(path, &overrides, unit) {
         Ok(reading) => reading.problems,
         Err(problems) => problems.list,
     }
@@ -109,6 +114,14 @@ fn summary(config: &Config, vhosts: &[&str]) -> String {
         service.users_per_backend,
         database(config)
     )
+}
+
+/// Secrets that only the unit has.
+fn credentials(unit: &UnitCredentials) -> String {
+    match unit.names().collect::<Vec<_>>().join(", ") {
+        none if none.is_empty() => none,
+        names => format!("secrets:   {names} from the unit\n"),
+    }
 }
 
 fn address(host: &str, port: u16) -> String {

@@ -33,6 +33,7 @@ mod source;
 mod suggestion;
 mod syntax;
 mod table;
+mod unit;
 mod value;
 
 use std::path::Path;
@@ -57,7 +58,7 @@ impl Config {
     /// # Errors
     /// All that is wrong with the file, when an error is among it.
     pub fn load(path: &Path, overrides: &Overrides) -> Result<(Self, Vec<Problem>), Problems> {
-        load(path, overrides)?.finish()
+        load(path, overrides, &System::from_env())?.finish()
     }
 
     /// As [`Config::load`], for a text that stands for the file `path`; looks for nothing but secrets.
@@ -133,9 +134,13 @@ impl Config {
 }
 
 /// Reads a file and checks it together with the files that it names.
-fn load(path: &Path, overrides: &Overrides) -> Result<reading::Reading, Problems> {
+fn load(
+    path: &Path,
+    overrides: &Overrides,
+    secrets: &dyn SecretSource,
+) -> Result<reading::Reading, Problems> {
     let text = files::read(path)?;
-    let mut reading = reading::read(&text, path, overrides, &System::from_env());
+    let mut reading = reading::read(&text, path, overrides, secrets);
     let findings = files::check(&reading.config);
     reading.add(findings);
     Ok(reading)

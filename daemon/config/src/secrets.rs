@@ -54,6 +54,11 @@ const PLACES: [Place; 4] = [
     },
 ];
 
+/// Whether a transport looks for a systemd credential of that name.
+pub fn is_credential(name: &str) -> bool {
+    ["cert", "cert-key"].contains(&name) || PLACES.iter().any(|place| place.credential == name)
+}
+
 /// Puts the secrets in that stand outside of the transport file.
 pub fn fill(reading: &mut Reading, source: &dyn SecretSource) {
     // Certificates are read by who needs them; what is found here is where they are.

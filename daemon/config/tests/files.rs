@@ -7,7 +7,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
 use spectrum2_config::check::report;
-use spectrum2_config::{Config, ExitKind, Overrides, Problems, System};
+use spectrum2_config::{Config, ExitKind, Overrides, Problems, Secret, System};
 
 /// A directory of its own for each test.
 struct Directory(PathBuf);
@@ -33,28 +33,56 @@ fn parse(text: &str, system: &System) -> Result<Config, Problems> {
     Config::parse(text, Path::new("icq.cfg"), &Overrides::default(), system).map(|(config, _)| config)
 }
 
-#[test]
-fn credential_then_file_then_option() {
-    let directory = Directory::new("order");
-    let file = directory.write("secret", 0o600, "from the file\n");
-    directory.write("component-password", 0o400, "from systemd");
-    let option = "[service]\njid=icq.example.org\nport=5347\npassword=from the option\n";
-    let both = format!("{option}password_file={}\n", file.display());
+/// Option, credential, and what a configuration has of it.
+type Place = (&'static str, &'static str, fn(&Config) -> &Secret);
 
-    let password = |text, system| parse(text, &system).unwrap().service.password.expose().to_owned();
-    assert_eq!(password(option, System::default()), "from the option");
-    assert_eq!(password(&both, System::default()), "from the file");
-    assert_eq!(password(&both, System::with_credentials(directory.0.clone())), "from systemd");
+/// All secrets that need not stand in the transport file.
+const SECRETS: [Place; 4] = [
+    ("service.password", "component-password", |config| &config.service.password),
+    ("service.cert_password", "cert-password", |config| &config.service.cert_password),
+    ("database.password", "database-password", |config| &config.database.password),
+    ("database.encryption_key", "encryption-key", |config| &config.database.encryption_key),
+];
+
+/// A transport file with `option` in its place.
+fn with(option: &str, value: &str) -> String {
+    let (section, key) = option.split_once('.').unwrap();
+    let component = if option == "service.password" { "" } else { "password=secret\n" };
+    format!("[service]\njid=icq.example.org\nport=5347\n{component}[{section}]\n{key}={value}\n")
 }
 
 #[test]
-fn the_database_has_secrets_too() {
-    let directory = Directory::new("database");
-    directory.write("database-password", 0o400, "verona\n");
-    directory.write("encryption-key", 0o400, "hanzzik\n");
-    let text = "[service]\njid=icq.example.org\nport=5347\npassword=secret\n";
-    let database = parse(text, &System::with_credentials(directory.0.clone())).unwrap().database;
-    assert_eq!((database.password.expose(), database.encryption_key.expose()), ("verona", "hanzzik"));
+fn every_secret_comes_from_the_credential_then_the_file_then_the_option() {
+    for (option, credential, read) in SECRETS {
+        let directory = Directory::new(credential);
+        let file = directory.write("secret", 0o600, "from the file\n");
+        let elsewhere = Directory::new(&format!("{credential}-systemd"));
+        elsewhere.write(credential, 0o400, "from systemd\n");
+        let key = option.split_once('.').unwrap().1;
+        let both = format!("{}{key}_file={}\n", with(option, "from the option"), file.display());
+        let secret = |text: &str, system| read(&parse(text, &system).unwrap()).expose().to_owned();
+        let systemd = System::with_credentials(elsewhere.0.clone());
+        assert_eq!(secret(&with(option, "from the option"), System::default()), "from the option");
+        assert_eq!(secret(&both, System::default()), "from the file");
+        assert_eq!(secret(&both, systemd.clone()), "from systemd");
+        assert_eq!(secret(&with(option, ""), systemd), "from systemd");
+    }
+}
+
+#[test]
+fn a_secret_that_cannot_be_read_is_named_with_its_place() {
+    for (option, credential, _) in SECRETS {
+        let directory = Directory::new(&format!("{credential}-unreadable"));
+        fs::create_dir(directory.0.join(credential)).unwrap();
+        let told = |text: &str, system: &System| parse(text, system).unwrap_err().to_string();
+        let systemd = told(&with(option, "verona"), &System::with_credentials(directory.0.clone()));
+        let cause = format!("{option}: The systemd credential {credential} cannot be read: ");
+        assert!(systemd.contains(&cause) && systemd.contains("LoadCredential="), "{systemd}");
+        let missing = told(&with(&format!("{option}_file"), "/nonexistent/secret"), &System::default());
+        let cause = format!("{option}_file: /nonexistent/secret cannot be read: ");
+        assert!(missing.contains(&cause), "{missing}");
+        assert!(!systemd.contains("verona"), "{systemd}");
+    }
 }
 
 #[test]
