@@ -39,6 +39,13 @@ async def run(*command: object, user: str = "root", text: str = "") -> Run:
     return Run(process.returncode, out.decode(), err.decode())
 
 
+def make_user(name: str, *options: str) -> str:
+    """Makes an account on the machine, if there is none of that name yet; returns the name."""
+    if subprocess.run(["getent", "passwd", name], stdout=subprocess.DEVNULL).returncode != 0:
+        subprocess.run(["useradd", *options, name], check=True)
+    return name
+
+
 async def manager(line: str, *more: object, user: str = "root", text: str = "") -> Run:
     """Types `spectrum2_manager LINE`; what holds blanks comes after the line."""
     return await run("spectrum2_manager", *line.split(), *more, user=user, text=text)

@@ -16,6 +16,12 @@ async def xmpp(request):
     await server.close()
 
 
+def pytest_generate_tests(metafunc):
+    """Has scenarios that are marked so run with Prosody alone."""
+    if "xmpp" in metafunc.fixturenames and metafunc.definition.get_closest_marker("prosody"):
+        metafunc.parametrize("xmpp", ["prosody"], indirect=True)
+
+
 @pytest.fixture
 async def network(xmpp):
     """Another XMPP server, which is the legacy network behind prpl-jabber."""

@@ -10,29 +10,19 @@ from pathlib import Path
 
 import pytest
 
-from admin import INTERFACE, OBJECT, Listener, Terminal, call, manager, run, until
-from conversation import XmppServer
+from admin import INTERFACE, OBJECT, Listener, Terminal, call, make_user, manager, run, until
 from transport import journal, systemctl
+
+# The bus does not care which server it is.
+pytestmark = pytest.mark.prosody
 
 RULES = Path("/etc/polkit-1/rules.d/00-spectrum2-tests.rules")
 
 
 @pytest.fixture
-async def xmpp():
-    """The bus does not care which server it is."""
-    server = XmppServer("prosody")
-    yield server
-    await server.close()
-
-
-@pytest.fixture
 def benvolio():
     """Somebody with an account on the machine."""
-    try:
-        pwd.getpwnam("benvolio")
-    except KeyError:
-        subprocess.run(["useradd", "--create-home", "benvolio"], check=True)
-    return "benvolio"
+    return make_user("benvolio", "--create-home")
 
 
 @pytest.fixture
@@ -47,6 +37,19 @@ async def polkit_lets():
     if RULES.exists():
         RULES.unlink()
         await restart_polkit()
+
+
+@pytest.fixture
+def password_of_root():
+    """What somebody types to be an admin; after the scenario root has no password, as before."""
+    subprocess.run(["chpasswd"], input="root:verona", text=True, check=True)
+    yield "verona"
+    subprocess.run(["usermod", "--lock", "root"], check=True)
+
+
+def benvolio_types(transport, command: str) -> Terminal:
+    """`spectrum2_manager COMMAND` at his terminal."""
+    return Terminal("runuser", "-u", "benvolio", "--", "spectrum2_manager", command, transport.name)
 
 
 async def restart_polkit() -> None:
@@ -150,19 +153,36 @@ async def test_the_manager_in_other_hands(transport, benvolio, polkit_lets):
     assert (stopped.status, irc.property("ActiveState")) == (0, "inactive"), stopped
 
 
-async def test_who_sits_at_a_terminal_has_an_agent(transport, benvolio):
-    """As systemctl gives one. What it would ask takes a session of logind, and the container has none."""
+async def test_who_sits_at_a_terminal_is_asked_for_the_password_of_an_admin(transport, benvolio, password_of_root):
+    """He is in no session of logind, as who comes by su(1): polkit takes an agent of his own all the same."""
     irc = await transport("irc")
-    await restart_polkit()
     began = time.time()
-    admin = Terminal("runuser", "-u", benvolio, "--", "spectrum2_manager", "users", irc.name)
-    await admin.sees("You may not do that, says irc: This needs the authorization im.spectrum.transport1.inspect")
-    assert await admin.ends() == 4
+    admin = benvolio_types(irc, "users")
+    await admin.sees("Authentication is required to see who uses an XMPP transport.")
+    await admin.answers("Password: ", password_of_root)
+    await admin.sees("AUTHENTICATION COMPLETE")
+    assert await admin.ends() == 0, admin.seen
+    assert password_of_root not in admin.seen
+    await until(lambda: polkit_says(began, "successfully authenticated as unix-user:root"), "polkit has let him")
     await until(lambda: polkit_says(began, "Unregistered Authentication Agent"), "its agent ends with it")
-    assert await polkit_says(began, "[pkttyagent --notify-fd")
-    # Who has only a pipe is not asked, and who is root need not be.
+    # What he may change is another matter, and a wrong password is none.
+    admin = benvolio_types(irc, "reload")
+    await admin.sees("Authentication is required to manage an XMPP transport.")
+    await admin.answers("Password: ", "escalus")
+    await admin.sees("AUTHENTICATION FAILED")
+    await admin.sees("This needs the authorization im.spectrum.transport1.manage-transport")
+    assert await admin.ends() == 4, admin.seen
+    # So is a unit, of which systemd asks polkit.
+    admin = benvolio_types(irc, "stop")
+    await admin.answers("Password: ", password_of_root)
+    assert await admin.ends() == 0, admin.seen
+    assert irc.property("ActiveState") == "inactive"
+
+
+async def test_who_has_no_terminal_and_who_is_root_are_not_asked(transport, benvolio):
+    irc = await transport("irc")
     began = time.time()
-    await manager("users irc", user=benvolio)
+    assert (await manager("users irc", user=benvolio)).status == 4
     root = Terminal("spectrum2_manager", "users", irc.name)
     assert await root.ends() == 0
     assert not await polkit_says(began, "Registered Authentication Agent")

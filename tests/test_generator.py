@@ -11,30 +11,20 @@ from pathlib import Path
 
 import pytest
 
-from admin import manager, report
-from conversation import XmppServer
+from admin import make_user, manager, report
 from transport import systemctl
+
+# Units do not care which server it is.
+pytestmark = pytest.mark.prosody
 
 GENERATOR = Path("/usr/lib/systemd/system-generators/spectrum2-generator")
 MADE = Path("/run/systemd/generator")
 
 
 @pytest.fixture
-async def xmpp():
-    """Units do not care which server it is."""
-    server = XmppServer("prosody")
-    yield server
-    await server.close()
-
-
-@pytest.fixture
 def montague():
     """A user that transports of his own run as."""
-    try:
-        pwd.getpwnam("montague")
-    except KeyError:
-        subprocess.run(["useradd", "--system", "montague"], check=True)
-    return "montague"
+    return make_user("montague", "--system")
 
 
 @pytest.fixture(autouse=True)

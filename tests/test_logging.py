@@ -13,8 +13,10 @@ from pathlib import Path
 
 import pytest
 
-from conversation import XmppServer
 from transport import systemctl
+
+# Log files do not care which server it is.
+pytestmark = pytest.mark.prosody
 
 LOGS = Path("/var/log/spectrum2")
 
@@ -33,14 +35,6 @@ log4j.category.Component.XML = OFF
 """
 BACKENDS = DAEMON.replace("spectrum2.log", "backends/backend-${id}.log").replace("=%d", "=${pid}: %d")
 DATE = r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d,\d{3}"
-
-
-@pytest.fixture
-async def xmpp():
-    """Log files do not care which server it is."""
-    server = XmppServer("prosody")
-    yield server
-    await server.close()
 
 
 @pytest.fixture
@@ -100,6 +94,25 @@ async def test_daemon_and_backends_write_the_files_of_spectrum_2(logged, xmpp, i
     assert owner_and_mode(theirs) == ("spectrum-backend", "0o640")
     # The journal has it all the same.
     assert "Connected to prosody.test" in logged.journal()
+
+
+async def test_each_transport_of_a_process_has_log_files_of_its_own(logged, xmpp, irc):
+    vhost = f"xmpp.{xmpp.domain}"
+    logged.options["vhosts.vhost"] = logged.vhosts = [vhost]
+    logged.write()
+    await systemctl("daemon-reload")
+    try:
+        await logged.start()
+        juliet = await xmpp.login("juliet")
+        await juliet.logs_in(vhost, username="juliet")
+        ours, theirs = (LOGS / jid / "spectrum2.log" for jid in (logged.jid, vhost))
+        text = await says(theirs, rf"^{DATE} INFO  User: logged in user=juliet@prosody.test")
+        assert f" as {vhost}." in text and f" as {logged.jid}." not in text, text
+        text = await says(ours, rf" as {logged.jid}\.")
+        assert "juliet" not in text and f" as {vhost}." not in text, text
+        assert owner_and_mode(theirs) == ("spectrum", "0o640")
+    finally:
+        shutil.rmtree(LOGS / vhost, ignore_errors=True)
 
 
 async def test_after_logrotate_a_reload_begins_a_new_file(logged):

@@ -15,15 +15,10 @@ from admin import Terminal, manager, report, run, until
 from conversation import XmppServer
 from transport import SECRET, systemctl
 
+# The manager does not care which server it is.
+pytestmark = pytest.mark.prosody
+
 TRANSPORTS = Path("/etc/spectrum2/transports")
-
-
-@pytest.fixture
-async def xmpp():
-    """The manager does not care which server it is."""
-    server = XmppServer("prosody")
-    yield server
-    await server.close()
 
 
 async def test_status_tells_what_is_so(transport):

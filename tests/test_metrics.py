@@ -7,18 +7,12 @@ import pytest
 from prometheus_client.openmetrics.parser import text_string_to_metric_families
 
 from admin import until
-from conversation import XmppServer
 from transport import systemctl
 
+# Metrics do not care which server it is.
+pytestmark = pytest.mark.prosody
+
 REQUEST = b"GET /metrics HTTP/1.1\r\nHost: localhost\r\nAccept: application/openmetrics-text;version=1.0.0\r\n\r\n"
-
-
-@pytest.fixture
-async def xmpp():
-    """Metrics do not care which server it is."""
-    server = XmppServer("prosody")
-    yield server
-    await server.close()
 
 
 def socket_of(transport) -> str:

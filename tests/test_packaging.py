@@ -12,20 +12,17 @@ from pathlib import Path
 
 import pytest
 
-from conversation import XmppServer
 from transport import systemctl
 
 DEBS = sorted(Path("/var/cache/spectrum2-packages").glob("*.deb"))
 NAMES = [deb.name.partition("_")[0] for deb in DEBS]
 USERS = ["spectrum", "spectrum-backend"]
 
-pytestmark = pytest.mark.skipif(not DEBS, reason="the programs were not installed from packages")
-
-
-@pytest.fixture
-async def xmpp():
-    """Packages do not care which server it is."""
-    return XmppServer("prosody")
+pytestmark = [
+    # Packages do not care which server it is.
+    pytest.mark.prosody,
+    pytest.mark.skipif(not DEBS, reason="the programs were not installed from packages"),
+]
 
 
 @pytest.fixture(autouse=True)

@@ -7,16 +7,11 @@ import subprocess
 import pytest
 
 from admin import call, manager, until
-from conversation import XmppServer, registration
+from conversation import registration
 from transport import systemctl
 
-
-@pytest.fixture
-async def xmpp():
-    """Reloading does not care which server it is."""
-    server = XmppServer("prosody")
-    yield server
-    await server.close()
+# Reloading does not care which server it is.
+pytestmark = pytest.mark.prosody
 
 
 async def by_systemctl(transport) -> None:

@@ -7,17 +7,13 @@ from pathlib import Path
 
 import pytest
 
-from conversation import XmppServer
 from transport import systemctl
+
+# Units do not care which server it is.
+pytestmark = pytest.mark.prosody
 
 SERVICES = ["spectrum2@irc.service", "spectrum2-backend@irc.service"]
 UNITS = [*SERVICES, "spectrum2-backend@irc.socket", "spectrum2-metrics@irc.socket", "spectrum2.target"]
-
-
-@pytest.fixture
-async def xmpp():
-    """Units do not care which server it is."""
-    return XmppServer("prosody")
 
 
 @pytest.fixture

@@ -5,13 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from conversation import XmppServer
-
-
-@pytest.fixture
-async def xmpp():
-    """The files' mistakes are the same at every server; what needs the server's own words is run with both."""
-    return XmppServer("prosody")
+# The files' mistakes are the same at every server.
+pytestmark = pytest.mark.prosody
 
 
 @pytest.mark.parametrize("mistake, words", [

@@ -13,6 +13,10 @@ use nix::unistd::{Pid, geteuid};
 use tokio::net::unix::pipe;
 use tokio::process::{Child, Command};
 use tokio::time::timeout;
+use zbus::OwnedObjectPath;
+use zbus::proxy;
+
+use crate::bus::connect;
 
 /// How long it may take to make itself known to polkit.
 const PATIENCE: Duration = Duration::from_secs(2);
@@ -27,7 +31,7 @@ impl Agent {
         if geteuid().is_root() || !io::stdin().is_terminal() {
             return None;
         }
-        let (readiness, child) = spawn().ok()?;
+        let (readiness, child) = spawn(is_in_session().await).ok()?;
         let agent = Self(child);
         let readiness = pipe::Receiver::from_owned_fd(readiness.into()).ok()?;
         // It closes its end when it is ready, or when it ends.
@@ -45,14 +49,34 @@ impl Drop for Agent {
     }
 }
 
-fn spawn() -> io::Result<(PipeReader, Child)> {
+#[proxy(
+    interface = "org.freedesktop.login1.Manager",
+    default_service = "org.freedesktop.login1",
+    default_path = "/org/freedesktop/login1"
+)]
+trait Logind {
+    #[zbus(name = "GetSessionByPID")]
+    fn get_session_by_pid(&self, pid: u32) -> zbus::Result<OwnedObjectPath>;
+}
+
+/// Whether logind knows the session that this process is in.
+async fn is_in_session() -> bool {
+    let asked = async {
+        let connection = connect(PATIENCE).await?;
+        LogindProxy::new(&connection).await?.get_session_by_pid(std::process::id()).await
+    };
+    timeout(PATIENCE, asked).await.is_ok_and(|session| session.is_ok())
+}
+
+fn spawn(is_in_session: bool) -> io::Result<(PipeReader, Child)> {
     let (ours, theirs) = io::pipe()?;
     fcntl(&theirs, FcntlArg::F_SETFD(FdFlag::empty()))?;
     let child = Command::new("pkttyagent")
         .arg("--notify-fd")
         .arg(theirs.as_raw_fd().to_string())
-        // Not in place of one that a desktop has.
-        .arg("--fallback")
+        // Not in place of one that a desktop has. polkit asks such a one only for who is in a session: not for who comes
+        // by su(1) or runuser(1), or sits in a container.
+        .args(is_in_session.then_some("--fallback"))
         .stderr(Stdio::null())
         .spawn()?;
     Ok((ours, child))

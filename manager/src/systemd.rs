@@ -269,10 +269,12 @@ impl Systemd {
         }
     }
 
-    /// Makes systemd forget that a unit failed.
-    pub async fn forget_failure(&self, unit: &str) {
-        // It is gone, or was never there: that is what we want.
-        let _ = self.manager.reset_failed_unit(unit).await;
+    /// Makes systemd forget that a unit failed, if it did: somebody may be asked for a password for it.
+    pub async fn forget_failure(&self, name: &str) {
+        if self.unit(name).await.is_ok_and(|unit| unit.active == "failed") {
+            // It is gone, or was never there: that is what we want.
+            let _ = self.manager.reset_failed_unit(name).await;
+        }
     }
 
     /// Starts units at boot, or no longer.
