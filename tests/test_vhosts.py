@@ -1,5 +1,6 @@
 """One file, one process, several transports: each has its own users, and none suffers from another."""
 
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -69,7 +70,7 @@ async def test_a_vhost_that_the_server_refuses_is_named_and_the_others_work(xmpp
     told = await gateway.says_of_itself("2 of 3 transports connected")
     assert f"; {refused}: " in told and "not-authorized" in told, told
     await gateway.journal_says(f"The secret is not the one that the server has for the component {refused}")
-    await gateway.journal_says("The other transports of this file go on.")
+    await gateway.journal_says(f"{refused} is tried again; the other transports of this file go on.")
 
     romeo, nurse = await xmpp.login("romeo"), await irc.connect("nurse")
     await romeo.logs_in(gateway.jid, username="romeo")
@@ -78,6 +79,43 @@ async def test_a_vhost_that_the_server_refuses_is_named_and_the_others_work(xmpp
     shown = await manager("status irc")
     assert shown.status == 3, shown
     assert f"{refused} waiting, not-authorized" in " ".join(shown.out.split()), shown
+
+
+@pytest.mark.parametrize("xmpp", ["prosody"], indirect=True)
+async def test_a_vhost_whose_database_is_broken_is_named_and_served_when_it_is_mended(xmpp, transport, irc):
+    vhost = f"xmpp.{xmpp.domain}"
+    gateway = transport.prepared("irc", vhosts__vhost=[vhost])
+    database = Path(f"/var/lib/spectrum2/{vhost}/database.sql")
+    database.parent.mkdir(mode=0o700)
+    database.write_text("Here lies an old letter.\n")
+    subprocess.run(["chown", "-R", "spectrum:spectrum", database.parent], check=True)
+    await gateway.start()
+    told = await gateway.says_of_itself("1 of 2 transports connected")
+    assert f"; {vhost}: not served (The database {database} is not an SQLite file" in told, told
+    await gateway.journal_says(f"{vhost} is tried again; the other transports of this file go on.")
+    shown = await manager("status irc")
+    assert shown.status == 3, shown
+    assert f"{vhost} waiting, The database {database} is not" in " ".join(shown.out.split()), shown
+    asked = await manager(f"users {vhost}")
+    assert asked.status != 0 and f"{vhost} is not served: The database {database}" in asked.err, asked
+    reloaded = await manager("reload irc")
+    assert reloaded.status == 1 and f"failed: {vhost} is not served: The database" in reloaded.err, reloaded
+    pid = gateway.property("MainPID")
+    romeo, nurse = await xmpp.login("romeo"), await irc.connect("nurse")
+    await romeo.logs_in(gateway.jid, username="romeo")
+    await nurse.gets_sight_of("romeo")
+
+    database.unlink()
+    # It would be tried again by itself; who is in a hurry asks for it.
+    reloaded = await systemctl("reload", gateway.unit)
+    assert reloaded[0] == 0, reloaded
+    await gateway.says_of_itself("2 of 2 transports connected")
+    juliet = await xmpp.login("juliet")
+    await juliet.logs_in(vhost, username="juliet")
+    await nurse.gets_sight_of("juliet")
+    assert gateway.property("MainPID") == pid
+    users = await manager(f"users {vhost}")
+    assert users.status == 0 and "juliet" in users.out, users
 
 
 @pytest.mark.parametrize("xmpp", ["prosody"], indirect=True)

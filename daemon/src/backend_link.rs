@@ -24,6 +24,7 @@ use tokio::task::{AbortHandle, JoinSet};
 use tokio::time::{sleep, timeout};
 
 use crate::gateway::{Event, Link};
+use crate::logging;
 use crate::outbox::{Bounds, Outbox};
 use crate::standalone::Launcher;
 
@@ -173,7 +174,7 @@ impl BackendLinks {
         while self.tasks.try_join_next().is_some() {}
         let outbox = Rc::new(Outbox::new(BOUNDS, Rc::clone(&self.shared.drained)));
         let connection = Connection { link, outbox: Rc::clone(&outbox), shared: Rc::clone(&self.shared) };
-        let task = self.tasks.spawn_local(connection.run());
+        let task = self.tasks.spawn_local(logging::inherited(connection.run()));
         self.links.insert(link, Handle { outbox, task, busy: false });
     }
 

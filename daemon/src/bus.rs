@@ -20,6 +20,7 @@ use zbus::{Connection, Variant, connection, fdo};
 pub use interface::{Error, microseconds};
 
 use crate::gateway::admin::{Notice, Outcome, Request};
+use crate::logging;
 use crate::status::Snapshot;
 use interface::Transport;
 
@@ -72,7 +73,7 @@ impl Bus {
         let (notices, notices_end) = mpsc::channel(NOTICES);
         let absent = about.is_none();
         if let Some(about) = about {
-            tokio::task::spawn_local(serve(about, ask, notices_end, snapshot));
+            tokio::task::spawn_local(logging::inherited(serve(about, ask, notices_end, snapshot)));
         }
         Self { questions, notices, absent }
     }

@@ -43,7 +43,7 @@ pub enum Command {
 }
 
 /// A transport to run.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Run {
     /// The transport file.
     pub config: PathBuf,

@@ -26,6 +26,7 @@ pub mod status;
 pub mod storage;
 pub mod supervisor;
 pub mod systemd;
+pub mod unserved;
 pub mod xmpp_link;
 
 #[cfg(test)]

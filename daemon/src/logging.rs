@@ -88,22 +88,48 @@ pub async fn of_transport<F: Future>(transport: Transport, work: F) -> F::Output
     TRANSPORT.scope(transport, work).await
 }
 
+/// As [`of_transport`], for what is done at once.
+pub fn at_once_of_transport<T>(transport: Transport, work: impl FnOnce() -> T) -> T {
+    TRANSPORT.sync_scope(transport, work)
+}
+
+/// For a task of its own: its messages are known by the transport that starts it.
+pub fn inherited<F: Future>(work: F) -> impl Future<Output = F::Output> {
+    let transport = TRANSPORT.try_with(Clone::clone);
+    async move {
+        match transport {
+            Ok(transport) => of_transport(transport, work).await,
+            Err(_) => work.await,
+        }
+    }
+}
+
+/// For a thread of its own: its messages are known by the transport that starts it.
+pub fn inheriting<T>(work: impl FnOnce() -> T) -> impl FnOnce() -> T {
+    let transport = TRANSPORT.try_with(Clone::clone);
+    move || match transport {
+        Ok(transport) => at_once_of_transport(transport, work),
+        Err(_) => work(),
+    }
+}
+
 /// The log of this process; none before [`start`].
 static LOG: OnceLock<Arc<Log>> = OnceLock::new();
 
-/// Sends everything that is logged from now on to where it belongs; files wait for [`open_files`]. A second call changes
-/// nothing.
-pub fn start(config: &Config) {
+/// Sends everything that is logged from now on to where it belongs; files wait for [`open_files`]. `others` are the JIDs of
+/// the transports that this process serves beside that of `config`. A second call changes nothing.
+pub fn start(config: &Config, others: &[&str]) {
     let (configured, complaint) = targets(config.service.log_level, std::env::var(VARIABLE).ok().as_deref());
     let journal = Journal::of_stderr("spectrum2", &[]);
-    let (files, mut problems) = files(&config.logging.config, &config.service.jid, journal.is_some());
-    let lines = journal.is_none() && !files.as_ref().is_some_and(|(_, has_console)| *has_console);
+    let (files, mut problems) =
+        Files::read(&config.logging.config, &config.service.jid, others, journal.is_some());
+    let lines = journal.is_none() && !files.as_ref().is_some_and(|files| files.has_console);
     let log = Arc::new(Log {
         levels: RwLock::new(Levels { configured, raised: Vec::new() }),
         first: Transport { jid: config.service.jid.clone(), network: config.service.protocol.clone() },
         journal,
         lines: lines.then(|| Mutex::new(Lines::to_stderr())),
-        files: files.map(|(log, _)| Mutex::new(log)),
+        files,
     });
     if tracing_subscriber::registry().with(Sinks(Arc::clone(&log))).try_init().is_ok() {
         let _ = LOG.set(log);
@@ -114,31 +140,68 @@ pub fn start(config: &Config) {
     }
 }
 
-/// The log files that Spectrum 2's properties file names, and whether some of it goes to the console. The journal has
-/// the console's place.
-fn files(config: &Path, jid: &str, has_journal: bool) -> (Option<(log4j::Log, bool)>, Vec<String>) {
-    if config.as_os_str().is_empty() {
-        return (None, Vec::new());
+/// The log files that Spectrum 2's properties file names.
+struct Files {
+    /// Of each transport of the process, by its JID; the first has what belongs to no other. Where they are the same files,
+    /// they share them.
+    logs: Vec<(String, Mutex<log4j::Log>)>,
+    /// Whether something of it goes to the console.
+    has_console: bool,
+}
+
+impl Files {
+    /// What the properties file says for these transports, and what is wrong with it. The journal has the console's place.
+    fn read(config: &Path, jid: &str, others: &[&str], has_journal: bool) -> (Option<Self>, Vec<String>) {
+        if config.as_os_str().is_empty() {
+            return (None, Vec::new());
+        }
+        match Self::try_read(config, jid, others, has_journal) {
+            Ok((files, problems)) => (Some(files), problems),
+            // That it is missing is said when the transport file is read.
+            Err(error) if error.kind() == io::ErrorKind::NotFound => (None, Vec::new()),
+            Err(error) => {
+                let text = format!(
+                    "logging.config {} cannot be read: {error}. Nothing is logged to files; correct the name or its \
+                     rights.",
+                    config.display()
+                );
+                (None, vec![text])
+            }
+        }
     }
-    let pid = std::process::id().to_string();
-    let variables = Variables { jid: jid.to_owned(), id: String::new(), pid };
-    match log4j::read(config, &variables) {
-        Ok((settings, problems)) => {
+
+    fn try_read(
+        config: &Path,
+        jid: &str,
+        others: &[&str],
+        has_journal: bool,
+    ) -> io::Result<(Self, Vec<String>)> {
+        let pid = std::process::id().to_string();
+        let of = |jid: &str| {
+            let (settings, problems) =
+                log4j::read(config, &Variables { jid: jid.to_owned(), id: String::new(), pid: pid.clone() })?;
             let settings = if has_journal { settings.without_console() } else { settings };
-            let has_console = settings.has_console();
-            let name = config.display();
-            let problems = problems.into_iter().map(|problem| format!("logging.config {name}: {problem}"));
-            (Some((settings.into_log(), has_console)), problems.collect())
+            io::Result::Ok((settings, problems))
+        };
+        let (first, problems) = of(jid)?;
+        let mut all = vec![(jid.to_owned(), first)];
+        for other in others {
+            let (mut settings, _) = of(other)?;
+            all.iter().for_each(|(_, earlier)| settings.share_files_of(earlier));
+            all.push(((*other).to_owned(), settings));
         }
-        // That it is missing is said when the transport file is read.
-        Err(error) if error.kind() == io::ErrorKind::NotFound => (None, Vec::new()),
-        Err(error) => {
-            let text = format!(
-                "logging.config {} cannot be read: {error}. Nothing is logged to files; correct the name or its rights.",
-                config.display()
-            );
-            (None, vec![text])
-        }
+        let has_console = all.iter().any(|(_, settings)| settings.has_console());
+        let logs = all.into_iter().map(|(jid, settings)| (jid, Mutex::new(settings.into_log()))).collect();
+        let name = config.display();
+        let problems = problems.into_iter().map(|problem| format!("logging.config {name}: {problem}"));
+        Ok((Self { logs, has_console }, problems.collect()))
+    }
+
+    /// The files of the transport that the work under way is for.
+    fn current(&self) -> Option<MutexGuard<'_, log4j::Log>> {
+        let of_current =
+            |(jid, _): &&(String, _)| TRANSPORT.try_with(|transport| transport.jid == *jid).unwrap_or(false);
+        self.logs.iter().find(of_current).or(self.logs.first()).map(|(_, log)| locked(log))
     }
 }
 
@@ -152,11 +215,13 @@ pub fn reopen_files() {
     with_files(log4j::Log::reopen);
 }
 
-fn with_files(change: impl FnOnce(&mut log4j::Log) -> Vec<String>) {
+fn with_files(change: impl Fn(&mut log4j::Log) -> Vec<String>) {
     let Some(log) = LOG.get() else { return };
     let Some(files) = &log.files else { return };
-    let problems = change(&mut locked(files));
-    problems.iter().for_each(|problem| log.complain(problem));
+    for (_, file) in &files.logs {
+        let problems = change(&mut locked(file));
+        problems.iter().for_each(|problem| log.complain(problem));
+    }
 }
 
 /// Follows a change of `service.log_level`; the environment still goes before it.
@@ -233,7 +298,7 @@ struct Log {
     first: Transport,
     journal: Option<Journal>,
     lines: Option<Mutex<Lines>>,
-    files: Option<Mutex<log4j::Log>>,
+    files: Option<Files>,
 }
 
 impl Log {
@@ -242,8 +307,9 @@ impl Log {
     }
 
     fn is_for_files(&self, metadata: &Metadata<'_>) -> bool {
-        let files = self.files.as_ref();
-        files.is_some_and(|files| locked(files).wants(logger_of(metadata.target()), level_of(metadata)))
+        // Levels are the same for all transports.
+        let files = self.files.as_ref().and_then(Files::current);
+        files.is_some_and(|files| files.wants(logger_of(metadata.target()), level_of(metadata)))
     }
 
     /// To the journal or to standard error.
@@ -297,10 +363,11 @@ impl<S: Subscriber> Layer<S> for Sinks {
         if self.0.levels(|levels| levels.show(metadata, &text)) {
             self.0.show(level, &text, metadata.target());
         }
-        if let Some(files) = &self.0.files {
+        if let Some(mut files) = self.0.files.as_ref().and_then(Files::current) {
             let mut record = Record::now(level, logger_of(metadata.target()), &text.line());
             record.fields = text.fields;
-            let problems = locked(files).write(&record);
+            let problems = files.write(&record);
+            drop(files);
             problems.iter().for_each(|problem| self.0.complain(problem));
         }
     }
@@ -514,7 +581,7 @@ mod tests {
         }
     }
 
-    fn log(book: &Book, raised: Option<Raised>, files: Option<log4j::Log>) -> Arc<Log> {
+    fn log(book: &Book, raised: Option<Raised>, files: Option<Files>) -> Arc<Log> {
         Arc::new(Log {
             levels: RwLock::new(Levels {
                 configured: targets(LogLevel::Info, None).0,
@@ -523,7 +590,7 @@ mod tests {
             first: Transport::default(),
             journal: None,
             lines: Some(Mutex::new(Lines { to: Box::new(book.clone()), has_time: false, has_colour: false })),
-            files: files.map(Mutex::new),
+            files,
         })
     }
 
@@ -570,15 +637,15 @@ mod tests {
             directory.display()
         );
         fs::write(&properties, text).unwrap();
-        let (files, problems) = files(&properties, "irc.example.org", false);
+        let (files, problems) = Files::read(&properties, "irc.example.org", &[], false);
         assert_eq!(problems.len(), 1);
         assert!(problems[0].contains("log4j.nonsense is not known"), "{problems:?}");
-        let (files, has_console) = files.unwrap();
-        assert!(!has_console);
+        let files = files.unwrap();
+        assert!(!files.has_console);
 
         let book = Book::default();
         let sinks = log(&book, None, Some(files));
-        locked(sinks.files.as_ref().unwrap()).open_files();
+        open(&sinks);
         tracing::subscriber::with_default(tracing_subscriber::registry().with(Sinks(sinks)), || {
             let id = message_id::USER_LOCKED_OUT;
             tracing::debug!(target: "spectrum2::gateway::user", user = "romeo@example.org", "logged in");
@@ -592,6 +659,54 @@ mod tests {
             "DEBUG User: logged in user=romeo@example.org [romeo@example.org]\n\
              WARN  Component: lost reason=\"it rains\" []\n"
         );
+        fs::remove_dir_all(directory).unwrap();
+    }
+
+    /// Opens the log files; no file has something against it.
+    fn open(log: &Log) {
+        for (_, file) in &log.files.as_ref().unwrap().logs {
+            assert_eq!(locked(file).open_files(), [] as [&str; 0]);
+        }
+    }
+
+    #[tokio::test]
+    async fn each_transport_of_a_process_has_its_files_and_what_is_named_once_they_share() {
+        let directory = std::env::temp_dir().join(format!("spectrum2-test-{}", fastrand::u64(..)));
+        fs::create_dir(&directory).unwrap();
+        let properties = directory.join("logging.cfg");
+        let appender = |name: &str, file: &str, more: &str| {
+            let key = format!("log4j.appender.{name}");
+            let place = directory.display();
+            format!(
+                "{key}=org.apache.log4j.RollingFileAppender\n{key}.File={place}/{file}\n\
+                 {key}.layout.ConversionPattern=${{jid}}: %m%n\n{more}"
+            )
+        };
+        // Two handles to a file that is put aside would write to two files.
+        let all = appender("ALL", "all.log", "log4j.appender.ALL.MaxFileSize=40\n");
+        let text = format!("log4j.rootLogger=INFO, OWN, ALL\n{}{all}", appender("OWN", "${jid}.log", ""));
+        fs::write(&properties, text).unwrap();
+        let (files, problems) = Files::read(&properties, "a.example", &["b.example"], true);
+        assert!(problems.is_empty(), "{problems:?}");
+
+        let sinks = log(&Book::default(), None, files);
+        open(&sinks);
+        let of = |jid: &str| Transport { jid: jid.to_owned(), network: String::new() };
+        let _log = tracing::subscriber::set_default(tracing_subscriber::registry().with(Sinks(sinks)));
+        tracing::info!("everybody's");
+        of_transport(of("b.example"), async {
+            tracing::info!("b's own");
+            tokio::spawn(inherited(async { tracing::info!("of a task") })).await.unwrap();
+        })
+        .await;
+        // A thread has the log of the process; here it would have none.
+        let threads = at_once_of_transport(of("a.example"), || inheriting(|| tracing::info!("of a thread")));
+        at_once_of_transport(of("b.example"), threads);
+        let read = |name: &str| fs::read_to_string(directory.join(name)).unwrap();
+        assert_eq!(read("a.example.log"), "a.example: everybody's\na.example: of a thread\n");
+        assert_eq!(read("b.example.log"), "b.example: b's own\nb.example: of a task\n");
+        assert_eq!(read("all.log.1"), "a.example: everybody's\nb.example: b's own\n");
+        assert_eq!(read("all.log"), "b.example: of a task\na.example: of a thread\n");
         fs::remove_dir_all(directory).unwrap();
     }
 
@@ -611,10 +726,10 @@ mod tests {
 
     #[test]
     fn a_properties_file_that_cannot_be_read_is_no_reason_not_to_start() {
-        let (log, problems) = files(Path::new("/"), "irc.example.org", false);
+        let (log, problems) = Files::read(Path::new("/"), "irc.example.org", &[], false);
         assert!(log.is_none());
         assert!(problems[0].starts_with("logging.config / cannot be read"), "{problems:?}");
-        assert!(files(Path::new("/nonexistent/logging.cfg"), "a.b", false).1.is_empty());
+        assert!(Files::read(Path::new("/nonexistent/logging.cfg"), "a.b", &[], false).1.is_empty());
     }
 
     #[test]

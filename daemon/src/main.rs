@@ -1,5 +1,6 @@
 //! `spectrum2`: the transports of one file, from the command line to the exit status.
 
+use std::cell::RefCell;
 use std::env;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
@@ -25,6 +26,7 @@ use spectrum2::standalone::{self, Launcher};
 use spectrum2::storage::{OpenError, Storage};
 use spectrum2::supervisor::{self, Transport};
 use spectrum2::systemd::Notifier;
+use spectrum2::unserved::{self, Attempt, Unserved};
 use spectrum2::{backend_config, certificate, logging, metrics, pidfile, xmpp_link};
 use spectrum2_config::check::report_with;
 use spectrum2_config::{Config, ExitKind, Instance, Overrides, Problem, help_text};
@@ -34,7 +36,11 @@ use tracing::{error, info, warn};
 
 fn main() -> ExitCode {
     match cli::parse(env::args_os()) {
-        Ok(Command::Run(run)) => start(&run),
+        Ok(Command::Run(mut run)) => {
+            // We change the directory later, and the launcher must find the file as well.
+            run.config = std::path::absolute(&run.config).unwrap_or(run.config);
+            start(&run)
+        }
         Ok(Command::Check { files, quiet }) => check(&files, quiet),
         Ok(Command::BackendConfig { config, output, restart }) => {
             copy_for_backends(&config, &output, restart.as_deref())
@@ -62,7 +68,7 @@ fn start(arguments: &Run) -> ExitCode {
             Failure::new(text, Exit::Unavailable).report_on_stderr()
         });
     }
-    logging::start(&file.first.config);
+    logging::start(&file.first.config, &vhosts(&file.first.config, arguments));
     for warning in &file.warnings {
         warn!("{warning}");
     }
@@ -111,11 +117,12 @@ fn serve<C: Core + 'static>(file: TransportFile, arguments: &Run, make: Make<C>)
     let jid = &first.config.service.jid;
     info!("Spectrum 2 {} serves {jid} as {}.", env!("CARGO_PKG_VERSION"), first.config.file.display());
     umask(Mode::from_bits_truncate(0o077));
-    // Held until the end: the locks go with them.
     let others: Vec<&Config> = vhosts.iter().flatten().map(|vhost| &vhost.config).collect();
     let mut passed = Passed::take();
     let for_metrics = passed.named(metrics::NAME);
-    let (_pid_files, sockets) = become_who_we_are(&first.config, &others, arguments, &mut passed)?;
+    let (pid_files, sockets) = become_who_we_are(&first.config, &others, arguments, &mut passed)?;
+    // Held until the end: the locks go with them.
+    let pid_files = Rc::new(RefCell::new(pid_files));
     logging::open_files();
     let backends = match &arguments.backend_socket {
         Some(socket) => BackendSource::Socket(socket.clone()),
@@ -127,30 +134,110 @@ fn serve<C: Core + 'static>(file: TransportFile, arguments: &Run, make: Make<C>)
     };
     let backends = Rc::new(backends);
     let metrics = metrics::Sockets::open(&first.config, for_metrics);
+    let about_first = about(&first.config, &first.overrides);
     let parts = |wanted: Wanted, sockets: Option<Sockets>| {
-        let jid = wanted.config.service.jid.clone();
-        parts(wanted, sockets, Rc::clone(&backends), make).map_err(|failure| (jid, failure))
+        let about = about(&wanted.config, &wanted.overrides);
+        let overrides = wanted.overrides.clone();
+        let opened = logging::at_once_of_transport(log_of(&about), || Storage::open(&wanted.config));
+        let parts = opened
+            .map_err(Failure::from)
+            .and_then(|storage| parts(wanted, storage, sockets, Rc::clone(&backends), make));
+        parts.map_err(|failure| Box::new(Missing { about, overrides, failure }))
     };
     let mut transports = vec![parts(first, sockets)];
-    transports.extend(vhosts.into_iter().map(|vhost| vhost.and_then(|vhost| parts(vhost, None))));
+    transports.extend(vhosts.into_iter().map(|vhost| match vhost {
+        Ok(vhost) => parts(vhost, None),
+        Err((jid, failure)) => {
+            let overrides = of_vhost(&jid, arguments);
+            let about = About { name: jid.clone(), jid, ..about_first.clone() };
+            Err(Box::new(Missing { about, overrides, failure }))
+        }
+    }));
     if transports.iter().all(Result::is_err)
-        && let Some(Err((_, failure))) = transports.pop()
+        && let Some(Err(missing)) = transports.pop()
     {
-        return Err(failure);
+        return Err(missing.failure);
     }
     let transports = transports.into_iter().map(|parts| match parts {
         Ok(parts) => Transport::Served(Box::new(parts)),
-        Err((jid, Failure { text, .. })) => {
-            error!("{jid} is not served, the other transports of this file are: {text}");
-            Transport::Unserved { jid, problem: text }
+        Err(missing) => {
+            let Missing { about, overrides, failure } = *missing;
+            let again = Again {
+                overrides,
+                arguments: arguments.clone(),
+                pid_files: Rc::clone(&pid_files),
+                backends: Rc::clone(&backends),
+                make,
+            };
+            Transport::Unserved(Unserved {
+                jid: about.jid.clone(),
+                about: Some(about),
+                problem: failure.into(),
+                again: Box::new(move || again.attempt()),
+            })
         }
     });
     supervisor::run(transports.collect(), metrics).map_err(Failure::from)
 }
 
+/// A transport of the file that cannot be served now.
+struct Missing {
+    about: About,
+    overrides: Overrides,
+    failure: Failure,
+}
+
+/// Whose messages are whose in the log.
+fn log_of(about: &About) -> logging::Transport {
+    logging::Transport { jid: about.jid.clone(), network: about.protocol.clone() }
+}
+
+/// What a transport needs that could not be served at the start.
+struct Again<C> {
+    overrides: Overrides,
+    arguments: Run,
+    pid_files: Rc<RefCell<Vec<PidFile>>>,
+    backends: Rc<BackendSource>,
+    make: Make<C>,
+}
+
+impl<C: Core + 'static> Again<C> {
+    /// Begins anew with the transport file, which may have been mended.
+    fn attempt(&self) -> Attempt<C> {
+        let (overrides, arguments) = (self.overrides.clone(), self.arguments.clone());
+        let held: Vec<PathBuf> = self.pid_files.borrow().iter().map(|file| file.path().to_owned()).collect();
+        let (pid_files, backends, make) = (Rc::clone(&self.pid_files), Rc::clone(&self.backends), self.make);
+        // A disk may be slow, and another process may hold the database.
+        let opened = tokio::task::spawn_blocking(logging::inheriting(move || {
+            let (config, _) = load_one(&arguments.config, &overrides)?;
+            let service = &config.service;
+            let pid_file = if arguments.backend_socket.is_none() && !held.contains(&service.pidfile) {
+                take_pid_file(&service.pidfile, &service.jid, &arguments, None)?
+            } else {
+                None
+            };
+            let storage = Storage::open(&config)?;
+            Ok::<_, Failure>((Wanted { config, overrides }, storage, pid_file))
+        }));
+        Box::pin(async move {
+            let opened = match opened.await {
+                Ok(opened) => opened,
+                // Nobody aborts it, so it panicked.
+                Err(error) => std::panic::resume_unwind(error.into_panic()),
+            };
+            let parts = opened.and_then(|(wanted, storage, pid_file)| {
+                pid_files.borrow_mut().extend(pid_file);
+                parts(wanted, storage, None, backends, make)
+            });
+            parts.map(Box::new).map_err(unserved::Problem::from)
+        })
+    }
+}
+
 /// What a transport is made of; `sockets` are for clients, in server mode.
 fn parts<C: Core>(
     wanted: Wanted,
+    storage: Storage,
     sockets: Option<Sockets>,
     backends: Rc<BackendSource>,
     make: Make<C>,
@@ -161,7 +248,6 @@ fn parts<C: Core>(
         Some(sockets) => Front::Server(client_links::Settings::from_config(&config, sockets)?),
         None => Front::Component(xmpp_link::Settings::from_config(&config)),
     };
-    let storage = Storage::open(&config)?;
     let bus = Some(about(&config, &overrides));
     let file = config.file.clone();
     let read_again = Box::new(move || read_again(&file, &overrides));
@@ -260,7 +346,8 @@ fn make_log_directories(config: &Config, arguments: &Run, identity: Option<&Iden
     }
     for file in properties.into_iter().filter(|file| !file.as_os_str().is_empty()) {
         // That a properties file cannot be read is said by whoever needs it.
-        for directory in log4j::directories(file, &service.jid).unwrap_or_default() {
+        let jids = [vec![&*service.jid], vhosts(config, arguments)].concat();
+        for directory in jids.iter().flat_map(|jid| log4j::directories(file, jid).unwrap_or_default()) {
             if let Err(error) = privileges::create_directory(&service.working_dir.join(directory), identity) {
                 warn!("{error}");
             }
@@ -294,20 +381,28 @@ fn take_pid_file(
 }
 
 fn load(arguments: &Run) -> Result<TransportFile, Failure> {
-    // We change the directory later, and the launcher must find the file as well.
-    let path = std::path::absolute(&arguments.config).unwrap_or_else(|_| arguments.config.clone());
-    let (config, mut warnings) = load_one(&path, &arguments.overrides)?;
-    // COMPAT(Spectrum 2): its manager starts one process for each, all with -j.
-    let jids = if arguments.overrides.jid.is_none() { config.further_jids() } else { Vec::new() };
-    let vhosts = jids.into_iter().map(|jid| {
-        let overrides = Overrides { jid: Some(jid.to_owned()), ..arguments.overrides.clone() };
-        let (config, more) = load_one(&path, &overrides).map_err(|failure| (jid.to_owned(), failure))?;
+    let path = &arguments.config;
+    let (config, mut warnings) = load_one(path, &arguments.overrides)?;
+    let vhosts = vhosts(&config, arguments).into_iter().map(|jid| {
+        let overrides = of_vhost(jid, arguments);
+        let (config, more) = load_one(path, &overrides).map_err(|failure| (jid.to_owned(), failure))?;
         warnings.extend(more.into_iter().filter(|warning| !warnings.contains(warning)).collect::<Vec<_>>());
         Ok(Wanted { config, overrides })
     });
     let vhosts = vhosts.collect();
     let overrides = arguments.overrides.clone();
     Ok(TransportFile { vhosts, first: Wanted { config, overrides }, warnings })
+}
+
+/// JIDs of the transports that are served beside that of `config`.
+fn vhosts<'a>(config: &'a Config, arguments: &Run) -> Vec<&'a str> {
+    // COMPAT(Spectrum 2): its manager starts one process for each, all with -j.
+    if arguments.overrides.jid.is_none() { config.further_jids() } else { Vec::new() }
+}
+
+/// The options of the command line for one of those.
+fn of_vhost(jid: &str, arguments: &Run) -> Overrides {
+    Overrides { jid: Some(jid.to_owned()), ..arguments.overrides.clone() }
 }
 
 fn load_one(path: &Path, overrides: &Overrides) -> Result<(Config, Vec<Problem>), Failure> {
@@ -424,6 +519,12 @@ impl Failure {
         // The first line is the first problem; systemctl shows one line.
         Notifier::from_env().status_now(self.text.lines().next().unwrap_or_default());
         self.exit.into()
+    }
+}
+
+impl From<Failure> for unserved::Problem {
+    fn from(Failure { text, message_id, .. }: Failure) -> Self {
+        Self { text, message_id }
     }
 }
 

@@ -67,6 +67,12 @@ impl PidFile {
         result
     }
 
+    /// Where it is.
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
     /// Whether the file at the path is still the one that we hold.
     fn is_in_place(&self) -> bool {
         is_same(&self.file, &self.path)

@@ -201,7 +201,7 @@ pub struct Shell<C> {
 impl<C: Core> Shell<C> {
     /// Begins to connect. To be called inside a [`tokio::task::LocalSet`].
     #[must_use]
-    pub fn new(parts: Parts<C>, reporter: Reporter) -> Self {
+    pub fn new(parts: Parts<C>, bus: Bus, reporter: Reporter) -> Self {
         let (backends, backend_input) = BackendLinks::new(parts.backends);
         let (jid, address) = (parts.xmpp.jid().to_owned(), parts.xmpp.address());
         let (mut link, mut clients, mut client_input, mut end) = (None, None, ClientInput::none(), None);
@@ -238,7 +238,7 @@ impl<C: Core> Shell<C> {
             unasked: VecDeque::new(),
             asked: VecDeque::new(),
             figures: ShellFigures::default(),
-            bus: Bus::start(parts.bus, reporter.snapshot()),
+            bus,
             tickets: HashMap::new(),
             last_ticket: 0,
             read_again: parts.read_again,
@@ -476,6 +476,7 @@ impl<C: Core> Shell<C> {
             };
             reporter.show(Instant::now(), || Snapshot {
                 refusal: refusal.clone(),
+                refusal_id: message_id::COMPONENT_REFUSED,
                 shell: shell(),
                 ..snapshot(xmpp_state, since, address, jid, core)
             });
@@ -649,6 +650,7 @@ fn snapshot<C: Core>(xmpp: &XmppState, since: u64, address: &str, jid: &str, cor
         xmpp_since: since,
         xmpp_error: xmpp_error.to_owned(),
         refusal: String::new(),
+        refusal_id: "",
         status: status::line(xmpp, address, jid, &status),
         last_error: if xmpp_error.is_empty() {
             status.problem.clone().unwrap_or_default()

@@ -39,8 +39,11 @@ pub struct Snapshot {
     pub xmpp_since: u64,
     /// Why the XMPP server was last lost or not reached; empty while connected.
     pub xmpp_error: String,
-    /// Why the XMPP server refuses the transport, if asking again cannot help; else empty.
+    /// Why the XMPP server refuses the transport, if asking again cannot help, or why the transport cannot even ask;
+    /// else empty.
     pub refusal: String,
+    /// The entry of the journal's catalog that explains the refusal.
+    pub refusal_id: &'static str,
     /// The whole in a line.
     pub status: String,
     /// What keeps the transport from working as it should; empty if nothing does.
@@ -111,6 +114,9 @@ pub enum XmppState {
 }
 
 impl XmppState {
+    /// The word for [`XmppState::Waiting`].
+    pub const WAITING: &str = "waiting";
+
     /// The same in a word.
     #[must_use]
     pub fn word(&self) -> &'static str {
@@ -118,7 +124,7 @@ impl XmppState {
             Self::Connecting(_) => "connecting",
             Self::Connected => "connected",
             Self::Listening => "listening",
-            Self::Waiting { .. } => "waiting",
+            Self::Waiting { .. } => Self::WAITING,
         }
     }
 }

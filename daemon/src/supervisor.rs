@@ -20,12 +20,13 @@ use tokio::sync::{Notify, mpsc, watch};
 use tokio::task::{JoinError, JoinSet, LocalSet};
 use tokio::time::{Instant, sleep_until};
 
+use crate::bus::Bus;
 use crate::logging;
 use crate::metrics::{self, Watched};
 use crate::run::{Core, Failure, Parts, Shell};
 use crate::status::{self, Snapshot};
 use crate::systemd::{Notifier, Watchdog};
-use spectrum2_log::message_id;
+use crate::unserved::Unserved;
 
 /// How long the first connection may take. The unit's `TimeoutStartSec=` is longer.
 const START_TIME: Duration = Duration::from_secs(45);
@@ -49,13 +50,8 @@ pub enum Order {
 pub enum Transport<C> {
     /// It can be served.
     Served(Box<Parts<C>>),
-    /// It cannot, until the process is started again.
-    Unserved {
-        /// Its JID.
-        jid: String,
-        /// Why not, and what to do.
-        problem: String,
-    },
+    /// It cannot, for now.
+    Unserved(Unserved<C>),
 }
 
 /// Runs these transports, of which there is at least one that can be served, until they are told to stop.
@@ -227,35 +223,36 @@ impl Supervisor {
     }
 
     fn add<C: Core + 'static>(&mut self, transport: Transport<C>) {
-        let (orders, taken) = mpsc::channel(ORDERS);
+        let (orders, mut taken) = mpsc::channel(ORDERS);
         let proven = Rc::new(Cell::new(true));
-        let (jid, address, snapshot) = match transport {
-            Transport::Served(parts) => {
-                let (snapshot, receiver) = watch::channel(Snapshot::default());
-                let reporter = Reporter {
-                    service: Rc::clone(&self.service),
-                    snapshot,
-                    free_at: None,
-                    stale: false,
-                    proven: Rc::clone(&proven),
-                };
-                let (jid, address) = (parts.xmpp.jid().to_owned(), parts.xmpp.address());
-                let network = parts.bus.as_ref().map(|about| about.protocol.clone()).unwrap_or_default();
-                let about = logging::Transport { jid: jid.clone(), network };
-                self.shells
-                    .spawn_local(logging::of_transport(about, Shell::new(*parts, reporter).run(taken)));
-                (jid, address, receiver)
-            }
-            Transport::Unserved { jid, problem } => {
-                let snapshot = Snapshot {
-                    xmpp_error: problem.clone(),
-                    refusal: problem.clone(),
-                    status: format!("not served: {}", problem.trim_end_matches('.')),
-                    ..Snapshot::default()
-                };
-                (jid, String::new(), watch::channel(snapshot).1)
+        let (sender, snapshot) = watch::channel(Snapshot::default());
+        let mut reporter = Reporter {
+            service: Rc::clone(&self.service),
+            snapshot: sender,
+            free_at: None,
+            stale: false,
+            proven: Rc::clone(&proven),
+        };
+        let (jid, address, on_bus) = match &transport {
+            Transport::Served(parts) => (parts.xmpp.jid(), parts.xmpp.address(), &parts.bus),
+            Transport::Unserved(unserved) => (&*unserved.jid, String::new(), &unserved.about),
+        };
+        let (jid, on_bus) = (jid.to_owned(), on_bus.clone());
+        let network = on_bus.as_ref().map(|about| about.protocol.clone()).unwrap_or_default();
+        let life = async move {
+            let mut bus = Bus::start(on_bus, reporter.snapshot());
+            match transport {
+                Transport::Served(parts) => Shell::new(*parts, bus, reporter).run(taken).await,
+                Transport::Unserved(mut unserved) => {
+                    match unserved.until_served(&mut bus, &mut reporter, &mut taken).await {
+                        Some(parts) => Shell::new(*parts, bus, reporter).run(taken).await,
+                        None => Ok(()),
+                    }
+                }
             }
         };
+        let about = logging::Transport { jid: jid.clone(), network };
+        self.shells.spawn_local(logging::of_transport(about, life));
         self.members.push(Member { jid, address, snapshot, orders, proven, logged: String::new() });
     }
 
@@ -392,15 +389,17 @@ impl Supervisor {
     /// One that the server refuses goes on trying when another works.
     fn log_refusals(&mut self) {
         for member in &mut self.members {
-            let refusal = &member.snapshot.borrow().refusal;
+            let snapshot = member.snapshot.borrow();
+            let refusal = &snapshot.refusal;
             if !refusal.is_empty() && *refusal != member.logged {
                 tracing::error!(
-                    message_id = message_id::COMPONENT_REFUSED,
-                    "{} The other transports of this file go on.",
-                    refusal.trim_end()
+                    message_id = snapshot.refusal_id,
+                    "{} {} is tried again; the other transports of this file go on.",
+                    refusal.trim_end(),
+                    member.jid
                 );
-                member.logged.clone_from(refusal);
             }
+            member.logged.clone_from(refusal);
         }
     }
 

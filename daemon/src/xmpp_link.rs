@@ -25,6 +25,7 @@ use tokio::sync::{Notify, mpsc};
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep, timeout};
 
+use crate::logging;
 use crate::outbox::{Bounds, Outbox};
 
 /// When the server counts as slow.
@@ -243,7 +244,7 @@ impl XmppLink {
         let (sender, reports) = mpsc::channel(QUEUE);
         let drained = Rc::new(Notify::new());
         let connector = Connector { settings, reports: sender, drained: Rc::clone(&drained) };
-        Self { reports, drained, task: tokio::task::spawn_local(connector.run()) }
+        Self { reports, drained, task: tokio::task::spawn_local(logging::inherited(connector.run())) }
     }
 
     /// The next report. While `paused`, nothing but [`Report::Drained`] comes, and the server is not read.

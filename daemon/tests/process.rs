@@ -10,6 +10,7 @@ use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 use std::thread::{self, JoinHandle};
+use std::time::{Duration, Instant};
 
 use nix::fcntl::{Flock, FlockArg};
 use nix::sys::signal::{Signal, kill};
@@ -82,6 +83,17 @@ impl Place {
         }
     }
 
+    /// Waits until the log of a transport in the background has this in it.
+    #[allow(clippy::disallowed_methods, reason = "nobody else is on this thread, and a file announces nothing")]
+    fn until_log_says(&self, words: &str) {
+        let end = Instant::now() + Duration::from_secs(60);
+        let log = || fs::read_to_string(self.path("log")).unwrap();
+        while !log().contains(words) {
+            assert!(Instant::now() < end, "no {words:?} in {}", log());
+            thread::sleep(Duration::from_millis(10));
+        }
+    }
+
     fn start(&self, config: &Path) -> Output {
         self.spectrum2(&[config.to_str().unwrap()])
     }
@@ -122,9 +134,8 @@ impl Server {
             heard
         };
         let heard = thread::spawn(move || {
-            let links: Vec<_> = listener.incoming().take(number).map(Result::unwrap).collect();
-            let links: Vec<_> =
-                links.into_iter().map(|link| thread::spawn(move || component(link))).collect();
+            let links = listener.incoming().take(number).map(Result::unwrap);
+            let links: Vec<_> = links.map(|link| thread::spawn(move || component(link))).collect();
             links.into_iter().map(|link| link.join().unwrap()).collect()
         });
         Self { port, heard }
@@ -335,19 +346,79 @@ fn a_transport_with_vhosts_can_be_served_alone() {
 }
 
 #[test]
-fn a_vhost_whose_database_is_broken_is_left_out() {
+fn a_vhost_whose_database_is_broken_is_left_out_until_it_is_mended() {
     let place = Place::new();
-    let server = Server::start();
+    let server = Server::for_components(2);
     let config = place.transport(server.port, "[vhosts]\nvhost=irc.example.net");
     fs::create_dir_all(place.path("lib/irc.example.net.sql")).unwrap();
     let database = format!("--database.database={}/lib/$jid.sql", place.directory.display());
     let output = place.spectrum2(&[&database, config.to_str().unwrap()]);
     assert_eq!(output.status.code(), Some(0), "{}", text(&output.stderr));
-    let said = text(&output.stderr);
-    let why = "irc.example.net is not served, the other transports of this file are: The database ";
-    assert!(said.contains(why), "{said}");
-    Background::of(place.path("run/irc.pid")).stop();
-    assert!(server.heard.join().unwrap()[0].contains("to='irc.example.org'"));
+    place.until_log_says("irc.example.net is tried again; the other transports of this file go on.");
+    place.until_log_says("The database ");
+
+    let transport = Background::of(place.path("run/irc.pid"));
+    fs::remove_dir(place.path("lib/irc.example.net.sql")).unwrap();
+    kill(transport.pid, Signal::SIGHUP).unwrap();
+    place.until_log_says("irc.example.net is served now.");
+    place.until_log_says(" as irc.example.net.");
+    transport.stop();
+    let heard = server.heard.join().unwrap();
+    assert!(
+        heard[0].contains("to='irc.example.org'") && heard[1].contains("to='irc.example.net'"),
+        "{heard:?}"
+    );
+}
+
+#[test]
+fn a_vhost_whose_secret_is_missing_is_served_when_it_is_there() {
+    let place = Place::new();
+    let server = Server::for_components(2);
+    let more =
+        format!("password_file={}/$jid.secret\n[vhosts]\nvhost=irc.example.net", place.directory.display());
+    let config = place.transport(server.port, &more);
+    let options = [
+        ("database.database", "lib/$jid.sql"),
+        ("service.pidfile", "run/$jid.pid"),
+        ("service.working_dir", "lib/$jid"),
+    ];
+    let options = options.map(|(name, path)| format!("--{name}={}/{path}", place.directory.display()));
+    let secret = |jid: &str| {
+        let file = place.path(&format!("{jid}.secret"));
+        fs::write(&file, "m0ntague").unwrap();
+        fs::set_permissions(file, fs::Permissions::from_mode(0o600)).unwrap();
+    };
+    secret("irc.example.org");
+    let output = place.spectrum2(&[&options[0], &options[1], &options[2], config.to_str().unwrap()]);
+    assert_eq!(output.status.code(), Some(0), "{}", text(&output.stderr));
+    place.until_log_says("irc.example.net.secret cannot be read");
+
+    secret("irc.example.net");
+    // It is tried again without being asked.
+    place.until_log_says(" as irc.example.net.");
+    let transport = Background::of(place.path("run/irc.example.net.pid"));
+    transport.stop();
+    assert!(!place.path("run/irc.example.org.pid").exists());
+    assert_eq!(server.heard.join().unwrap().len(), 2);
+}
+
+#[test]
+fn a_credential_that_cannot_be_read_is_named() {
+    let place = Place::new();
+    let credentials = place.path("credentials");
+    fs::create_dir_all(credentials.join("database-password")).unwrap();
+    let file = place.transport(5347, "");
+    let started = Command::new(place.path("spectrum2"))
+        .arg("-n")
+        .arg(file)
+        .env("CREDENTIALS_DIRECTORY", &credentials)
+        .env_remove("NOTIFY_SOCKET")
+        .output()
+        .unwrap();
+    assert_eq!(started.status.code(), Some(78));
+    let told = text(&started.stderr);
+    let cause = "database.password: The systemd credential database-password cannot be read: Is a directory";
+    assert!(told.contains(cause), "{told}");
 }
 
 #[test]

@@ -9,6 +9,7 @@
 
 mod appender;
 mod date;
+mod filter;
 pub mod journal;
 mod layout;
 pub mod log4j;

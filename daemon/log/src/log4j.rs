@@ -7,10 +7,12 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::SystemTime;
 
 use crate::appender::{LogFile, MOST_BACKUPS, Roll};
 use crate::date::Format;
+use crate::filter::{self, Filter};
 use crate::layout::{DEFAULT, Layout};
 use crate::properties::Properties;
 use crate::{Level, Record};
@@ -55,15 +57,33 @@ struct Appender {
     kind: Kind,
     layout: Layout,
     threshold: Threshold,
-    /// Whether it was said that it does not work.
-    failed: bool,
+    filters: Vec<Filter>,
 }
 
 #[derive(Debug)]
 enum Kind {
-    Console { stderr: bool },
-    File { file: Box<LogFile>, keep: bool, held: Option<Vec<String>> },
+    Console {
+        stderr: bool,
+    },
+    /// Transports of one process may share it.
+    File(Arc<Mutex<Target>>),
     Nowhere,
+}
+
+#[derive(Debug)]
+struct Target {
+    file: LogFile,
+    /// Whether what is in it when it is opened stays.
+    keep: bool,
+    /// Lines that wait for it to be opened.
+    held: Option<Vec<String>>,
+    /// Whether it was said that it cannot be written.
+    failed: bool,
+}
+
+/// Who panicked with the lock has written half a line at worst.
+fn locked(target: &Mutex<Target>) -> MutexGuard<'_, Target> {
+    target.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// Lines that wait for their file to be opened; the start of a daemon says fewer.
@@ -294,11 +314,12 @@ impl<'a> Reader<'a> {
                 used.extend(["file", "append"]);
                 let roll = self.roll(&class, &options, &mut used);
                 match self.option(&options, "file").filter(|file| !file.is_empty()) {
-                    Some(file) => Kind::File {
-                        file: Box::new(LogFile::new(PathBuf::from(file), roll)),
+                    Some(file) => Kind::File(Arc::new(Mutex::new(Target {
+                        file: LogFile::new(PathBuf::from(file), roll),
                         keep: options.get("append").is_none_or(|key| self.is_true(key, true)),
                         held: Some(Vec::new()),
-                    },
+                        failed: false,
+                    }))),
                     None => {
                         self.problems.push(format!("{class_key} has no file. Add {class_key}.File."));
                         Kind::Nowhere
@@ -314,14 +335,15 @@ impl<'a> Reader<'a> {
                     kind: Kind::Nowhere,
                     layout: Layout::read(DEFAULT).0,
                     threshold: None,
-                    failed: false,
+                    filters: Vec::new(),
                 };
             }
         };
         // Every line is written at once, in UTF-8, and all of log4cxx's ways to say so are fine.
         used.extend(["immediateflush", "bufferedio", "buffersize", "encoding"]);
+        let filters = self.filters(&options);
         for (option, key) in &options {
-            if !used.contains(&option.as_str()) {
+            if !used.contains(&option.as_str()) && !option.starts_with("filter.") {
                 self.problems.push(format!("{key} is not known, so it is ignored."));
             }
         }
@@ -330,7 +352,69 @@ impl<'a> Reader<'a> {
             Some(key) => self.threshold(key).unwrap_or(Some(Level::Trace)),
             None => Some(Level::Trace),
         };
-        Appender { kind, layout, threshold, failed: false }
+        Appender { kind, layout, threshold, filters }
+    }
+
+    /// `filter.NAME` with its options, in the order of the names, as log4j has it.
+    fn filters(&mut self, options: &BTreeMap<String, String>) -> Vec<Filter> {
+        let named = |option: &String| {
+            option.strip_prefix("filter.").map(|name| name.split('.').next().map(str::to_owned))
+        };
+        let mut names: Vec<String> = options.keys().filter_map(named).flatten().collect();
+        // Sorted already.
+        names.dedup();
+        names.iter().filter_map(|name| self.filter(options, name)).collect()
+    }
+
+    fn filter(&mut self, options: &BTreeMap<String, String>, name: &str) -> Option<Filter> {
+        let prefix = format!("filter.{name}");
+        let below = format!("{prefix}.");
+        let class = self.option(options, &prefix).unwrap_or_default();
+        let class = class.rsplit('.').next().unwrap_or_default().to_ascii_lowercase();
+        let known: &[&str] = match class.as_str() {
+            "levelrangefilter" => &["levelmin", "levelmax", "acceptonmatch"],
+            "levelmatchfilter" => &["leveltomatch", "acceptonmatch"],
+            "stringmatchfilter" => &["stringtomatch", "acceptonmatch"],
+            "denyallfilter" => &[],
+            _ => {
+                let of_it = |option: &String| *option == prefix || option.starts_with(&below);
+                let key = options.iter().find(|(option, _)| of_it(option)).map_or(&prefix, |(_, key)| key);
+                self.problems.push(format!(
+                    "{key}: There is no filter of this kind, so it is ignored. Write \
+                     org.apache.log4j.varia.LevelRangeFilter, LevelMatchFilter, StringMatchFilter or DenyAllFilter."
+                ));
+                return None;
+            }
+        };
+        for (option, key) in options {
+            if option.strip_prefix(&below).is_some_and(|option| !known.contains(&option)) {
+                self.problems.push(format!("{key} is not known, so it is ignored."));
+            }
+        }
+        let key = |option: &str| options.get(&format!("{below}{option}"));
+        // COMPAT(log4cxx): log4j has another default for LevelRangeFilter.
+        let accept = key("acceptonmatch").is_none_or(|key| self.is_true(key, true));
+        Some(match class.as_str() {
+            "levelrangefilter" => Filter::Range {
+                min: key("levelmin").map_or(Level::Trace, |key| self.bound(key)),
+                max: key("levelmax").map_or(Level::Error, |key| self.bound(key)),
+                accept,
+            },
+            "levelmatchfilter" => Filter::Match {
+                level: key("leveltomatch").and_then(|key| self.threshold(key)).flatten(),
+                accept,
+            },
+            "stringmatchfilter" => Filter::Text {
+                text: key("stringtomatch").and_then(|key| self.text(key)).unwrap_or_default(),
+                accept,
+            },
+            _ => Filter::DenyAll,
+        })
+    }
+
+    /// An end of a range. Nothing of ours is above an error.
+    fn bound(&mut self, key: &str) -> Level {
+        self.threshold(key).flatten().unwrap_or(Level::Error)
     }
 
     fn option(&self, options: &BTreeMap<String, String>, name: &str) -> Option<String> {
@@ -443,6 +527,23 @@ impl Settings {
         self
     }
 
+    /// Files of the same names are the same files: written by one hand, they can be put aside.
+    pub fn share_files_of(&mut self, others: &Self) {
+        let file = |appender: &Appender| match &appender.kind {
+            Kind::File(target) => Some(Arc::clone(target)),
+            Kind::Console { .. } | Kind::Nowhere => None,
+        };
+        for appender in self.appenders.values_mut() {
+            let Some(ours) = file(appender) else { continue };
+            let is_same = |theirs: &Arc<Mutex<Target>>| {
+                !Arc::ptr_eq(&ours, theirs) && locked(theirs).file.path() == locked(&ours).file.path()
+            };
+            if let Some(theirs) = others.appenders.values().filter_map(file).find(is_same) {
+                appender.kind = Kind::File(theirs);
+            }
+        }
+    }
+
     /// A log whose console works at once, and whose files begin with [`Log::open_files`].
     #[must_use]
     pub const fn into_log(self) -> Log {
@@ -517,13 +618,14 @@ impl Log {
         let appenders = self.0.appenders.iter_mut().filter(|(name, _)| used.contains(name));
         appenders
             .filter_map(|(_, appender)| {
-                let Kind::File { file, keep, held } = &mut appender.kind else { return None };
+                let Kind::File(target) = &mut appender.kind else { return None };
+                let Target { file, keep, held, failed } = &mut *locked(target);
                 let lines = held.take()?;
                 let opened = file.open(*keep);
                 let now = SystemTime::now();
                 let result =
                     lines.iter().fold(opened, |result, line| result.and_then(|()| file.write(line, now)));
-                appender.failed = result.is_err();
+                *failed = result.is_err();
                 result.err().map(|error| unwritable(file.path(), &error))
             })
             .collect()
@@ -535,7 +637,8 @@ impl Log {
         let appenders = self.0.appenders.iter_mut().filter(|(name, _)| used.contains(name));
         appenders
             .filter_map(|(_, appender)| {
-                let Kind::File { file, held: None, .. } = &mut appender.kind else { return None };
+                let Kind::File(target) = &mut appender.kind else { return None };
+                let Target { file, held: None, .. } = &mut *locked(target) else { return None };
                 file.reopen().err().map(|error| unwritable(file.path(), &error))
             })
             .collect()
@@ -544,7 +647,8 @@ impl Log {
 
 impl Appender {
     fn write(&mut self, record: &Record) -> Option<String> {
-        if self.threshold.is_none_or(|least| record.level < least) {
+        let is_below = self.threshold.is_none_or(|least| record.level < least);
+        if is_below || !filter::pass(&self.filters, record) {
             return None;
         }
         let line = self.layout.write(record);
@@ -558,23 +662,29 @@ impl Appender {
                 };
                 None
             }
-            Kind::File { held: Some(held), .. } => {
-                if held.len() < HELD {
-                    held.push(line);
-                }
+            Kind::File(target) => locked(target).write(line, record.time),
+        }
+    }
+}
+
+impl Target {
+    fn write(&mut self, line: String, time: SystemTime) -> Option<String> {
+        if let Some(held) = &mut self.held {
+            if held.len() < HELD {
+                held.push(line);
+            }
+            return None;
+        }
+        match self.file.write(&line, time) {
+            Ok(()) => {
+                self.failed = false;
                 None
             }
-            Kind::File { file, .. } => match file.write(&line, record.time) {
-                Ok(()) => {
-                    self.failed = false;
-                    None
-                }
-                Err(_) if self.failed => None,
-                Err(error) => {
-                    self.failed = true;
-                    Some(unwritable(file.path(), &error))
-                }
-            },
+            Err(_) if self.failed => None,
+            Err(error) => {
+                self.failed = true;
+                Some(unwritable(self.file.path(), &error))
+            }
         }
     }
 }
@@ -701,12 +811,50 @@ mod tests {
     }
 
     #[test]
+    fn filters_decide_after_the_threshold() {
+        let place = Directory::new();
+        let text = format!(
+            "log4j.rootLogger=TRACE, quiet, errors\n\
+             log4j.appender.quiet=FileAppender\nlog4j.appender.quiet.File={}\n\
+             log4j.appender.quiet.layout=org.apache.log4j.SimpleLayout\n\
+             log4j.appender.quiet.filter.2=org.apache.log4j.varia.LevelRangeFilter\n\
+             log4j.appender.quiet.filter.2.LevelMin=INFO\n\
+             log4j.appender.quiet.filter.2.levelMax=WARN\n\
+             log4j.appender.quiet.filter.1=org.apache.log4j.filter.StringMatchFilter\n\
+             log4j.appender.quiet.filter.1.StringToMatch=Noise\n\
+             log4j.appender.quiet.filter.1.AcceptOnMatch=false\n\
+             log4j.appender.errors=FileAppender\nlog4j.appender.errors.File={}\n\
+             log4j.appender.errors.layout=org.apache.log4j.SimpleLayout\n\
+             log4j.appender.errors.filter.a=org.apache.log4j.varia.LevelMatchFilter\n\
+             log4j.appender.errors.filter.a.LevelToMatch=ERROR\n\
+             log4j.appender.errors.filter.b=org.apache.log4j.varia.DenyAllFilter\n",
+            place.path("quiet").display(),
+            place.path("errors").display()
+        );
+        let (settings, problems) = parse(&text, &variables());
+        assert_eq!(problems, [] as [&str; 0]);
+        let mut log = settings.into_log();
+        log.open_files();
+        for level in [Level::Debug, Level::Info, Level::Warn, Level::Error] {
+            say(&mut log, level, "User");
+        }
+        say(&mut log, Level::Info, "Noise");
+        let lines = |name: &str| fs::read_to_string(place.path(name)).unwrap();
+        assert_eq!(lines("quiet"), "INFO - User says INFO\nWARN - User says WARN\n");
+        assert_eq!(lines("errors"), "ERROR - User says ERROR\n");
+    }
+
+    #[test]
     fn what_is_wrong_is_named_and_the_rest_holds() {
         let (settings, problems) = parse(
             "log4j.rootLogger=loud, C, nobody\n\
              log4j.appender.C=org.apache.log4j.ConsoleAppender\n\
              log4j.appender.C.layout=org.apache.log4j.HTMLLayout\n\
              log4j.appender.C.Colour=red\n\
+             log4j.appender.C.filter.1=org.apache.log4j.varia.MoodFilter\n\
+             log4j.appender.C.filter.1.Mood=merry\n\
+             log4j.appender.C.filter.2=org.apache.log4j.varia.LevelRangeFilter\n\
+             log4j.appender.C.filter.2.LevelMinimum=INFO\n\
              log4j.appender.M=org.apache.log4j.SMTPAppender\n\
              log4j.appender.M.To=juliet@example.org\n\
              log4j.appender.R=org.apache.log4j.RollingFileAppender\n\
@@ -723,6 +871,8 @@ mod tests {
             "There is no appender nobody",
             "layout: There is no layout of this kind",
             "log4j.appender.C.Colour is not known",
+            "log4j.appender.C.filter.1: There is no filter of this kind",
+            "log4j.appender.C.filter.2.LevelMinimum is not known",
             "log4j.appender.M: There is no appender of this kind",
             "“MANY” is no size",
             "99999999 old files are too many",
@@ -733,7 +883,7 @@ mod tests {
         ] {
             assert!(problems.iter().any(|problem| problem.contains(word)), "{word}: {problems:#?}");
         }
-        assert_eq!(problems.len(), 11, "{problems:#?}");
+        assert_eq!(problems.len(), 13, "{problems:#?}");
         assert!(settings.has_console() && !settings.without_console().has_console());
     }
 

@@ -14,6 +14,7 @@ use tracing::warn;
 use super::sqlite::Sqlite;
 use super::{Answer, Error, OpenError, Request};
 use crate::gateway::Token;
+use crate::logging;
 
 /// Requests that may wait. A burst of logins is a few requests for each user.
 const QUEUE: usize = 1024;
@@ -46,7 +47,7 @@ impl Storage {
         let (outgoing, replies) = mpsc::channel(queue);
         let thread = thread::Builder::new()
             .name("storage".to_owned())
-            .spawn(move || serve(engine, &incoming, &outgoing))
+            .spawn(logging::inheriting(move || serve(engine, &incoming, &outgoing)))
             .map_err(|error| {
                 OpenError::Unavailable(format!(
                     "The storage thread cannot be started: {error}. Raise TasksMax= or ulimit -u."

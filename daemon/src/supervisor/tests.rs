@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use spectrum2_backend_protocol::{ConversationMessage, Frame};
 use spectrum2_config::{Config, NoSecrets, Overrides};
+use spectrum2_log::message_id;
 use spectrum2_xmpp::framer::Piece;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::task::JoinHandle;
@@ -21,7 +22,9 @@ use crate::gateway::{Action, Counters, Event, Link, Time, Token};
 use crate::run::{Front, STOP_TIME};
 use crate::status::Status;
 use crate::storage::{Request, Storage};
+
 use crate::testing::{Backend, FakeLauncher, Server, ServerStream, stanza};
+use crate::unserved::{Attempt, Problem};
 use crate::xmpp_link::Settings;
 
 const LINK: Link = Link(1);
@@ -718,25 +721,109 @@ async fn if_the_server_refuses_all_nothing_is_left() {
 async fn one_that_cannot_be_served_is_named_beside_those_that_are() {
     on_one_thread(async {
         let (server, launcher, controls) = (Server::new().await, FakeLauncher::new(), Rc::new(Controls::new()));
-        let problem = "The database is damaged. Restore a backup.".to_owned();
         let transports = vec![
             transport(server.settings("secret"), &controls, launcher.path.clone()),
-            Transport::Unserved { jid: "irc.example.net".to_owned(), problem },
+            unserved("irc.example.net", || Box::pin(std::future::pending())),
         ];
         let watchdog = Watchdog::new(Duration::from_millis(40), Instant::now());
         let world = World::of(transports, server, launcher, controls, Some(watchdog));
         let _stream = world.server.accept_component().await;
         world.until(|| world.was_told("READY=1")).await;
-        let status = "STATUS=1 of 2 transports connected, 2 users online, 1 backend; irc.example.net: not served: The \
-                      database is damaged. Restore a backup";
+        let status = "STATUS=1 of 2 transports connected, 2 users online, 1 backend; irc.example.net: not served (The \
+                      database is damaged. Restore a backup), trying again within 1 s";
         world.until(|| world.was_told(status)).await;
-        // It has nothing that could be alive, and holds up nobody who is.
+        // It waits for its disk, and holds up nobody.
         world.told();
         world.until(|| world.was_told("WATCHDOG=1")).await;
         world.signal(Order::Stop).await;
         world.end().await.unwrap();
     })
     .await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn one_that_cannot_be_served_is_tried_again_with_a_growing_pause() {
+    on_one_thread(async {
+        let servers = [Server::new().await, Server::of("irc.example.net").await];
+        let (launcher, controls) = (FakeLauncher::new(), [Controls::new(), Controls::new()].map(Rc::new));
+        let start = Instant::now();
+        let attempts: Rc<RefCell<Vec<u64>>> = Rc::default();
+        let (tried, settings, mine) =
+            (Rc::clone(&attempts), servers[1].settings("secret"), Rc::clone(&controls[1]));
+        let path = launcher.path.clone();
+        let again = move || -> Attempt<Relay> {
+            tried.borrow_mut().push(start.elapsed().as_secs());
+            if tried.borrow().len() < 11 {
+                return Box::pin(async { Err(damaged()) });
+            }
+            let Transport::Served(parts) = transport(settings.clone(), &mine, path.clone()) else {
+                unreachable!("it is served");
+            };
+            Box::pin(async { Ok(parts) })
+        };
+        let transports = vec![
+            unserved("irc.example.net", again),
+            transport(servers[0].settings("secret"), &controls[0], launcher.path.clone()),
+        ];
+        let [first, second] = servers;
+        let world = World::of(transports, first, launcher, Rc::clone(&controls[0]), None);
+        let _stream = world.server.accept_component().await;
+        world.until(|| world.was_told("READY=1")).await;
+        let _other = second.accept_component().await;
+        assert_eq!(*attempts.borrow(), [1, 3, 7, 15, 31, 63, 127, 255, 511, 811, 1111]);
+        let all = "STATUS=2 of 2 transports connected, 4 users online, 2 backends";
+        world.until(|| world.was_told(all)).await;
+        assert_eq!(controls[1].heard.borrow()[0], "up");
+        // The other noticed nothing.
+        assert_eq!(world.heard(), ["up", "backend up"]);
+        world.signal(Order::Reload).await;
+        world.until(|| controls[1].heard.borrow().contains(&"reload".to_owned())).await;
+        world.signal(Order::Stop).await;
+        world.end().await.unwrap();
+    })
+    .await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_reload_tries_at_once_and_a_stop_waits_for_no_attempt() {
+    on_one_thread(async {
+        let (server, launcher, controls) =
+            (Server::new().await, FakeLauncher::new(), Rc::new(Controls::new()));
+        let attempts: Rc<Cell<u32>> = Rc::default();
+        let tried = Rc::clone(&attempts);
+        let again = move || -> Attempt<Relay> {
+            tried.set(tried.get() + 1);
+            if tried.get() < 10 {
+                Box::pin(async { Err(damaged()) })
+            } else {
+                Box::pin(std::future::pending())
+            }
+        };
+        let transports = vec![
+            transport(server.settings("secret"), &controls, launcher.path.clone()),
+            unserved("irc.example.net", again),
+        ];
+        let world = World::of(transports, server, launcher, controls, None);
+        let _stream = world.server.accept_component().await;
+        world.until(|| attempts.get() == 4).await;
+        let now = Instant::now();
+        world.signal(Order::Reload).await;
+        world.until(|| attempts.get() == 5).await;
+        assert!(now.elapsed() < Duration::from_secs(1), "{:?}", now.elapsed());
+        world.signal(Order::Stop).await;
+        world.end().await.unwrap();
+    })
+    .await;
+}
+
+fn damaged() -> Problem {
+    let text = "The database is damaged. Restore a backup.".to_owned();
+    Problem { text, message_id: message_id::DATABASE_UNUSABLE }
+}
+
+fn unserved(jid: &str, again: impl FnMut() -> Attempt<Relay> + 'static) -> Transport<Relay> {
+    let (jid, again) = (jid.to_owned(), Box::new(again));
+    Transport::Unserved(Unserved { jid, about: None, problem: damaged(), again })
 }
 
 #[tokio::test]
