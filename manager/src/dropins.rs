@@ -290,11 +290,13 @@ fn below_state_directory(path: &Path) -> Option<&Path> {
 }
 
 /// Complete, without `..`, neither the root nor a directory right below it that belongs to the system, and without
-/// the signs that systemd understands in some lists of paths and not in others.
+/// the signs that systemd understands in some lists of paths and not in others, or that begin a line.
 fn is_plain_path(path: &Path) -> bool {
     let system = ["/", "/bin", "/boot", "/dev", "/etc", "/lib", "/proc", "/sbin", "/sys", "/usr"];
     path.is_absolute()
-        && path.to_str().is_some_and(|text| !text.contains(['"', '\'', '\\', ':']))
+        && path
+            .to_str()
+            .is_some_and(|text| !text.contains(['"', '\'', '\\', ':']) && !text.contains(char::is_control))
         && path.components().all(|part| matches!(part, Component::RootDir | Component::Normal(_)))
         && !system.iter().any(|directory| path == Path::new(directory))
 }
@@ -378,6 +380,14 @@ mod tests {
         for path in ["/srv/a:b", "/srv/a\"b", "/srv/a'b", "/srv/a\\b", "/srv/../etc", "srv", "/etc"] {
             assert!(!is_plain_path(Path::new(path)), "{path}");
         }
+    }
+
+    /// A properties file can write a line break as `\n`.
+    #[test]
+    fn a_path_begins_no_line_of_a_unit() {
+        let (drop_ins, problems) = logging_to("/srv/log\\nUser=root\\n#/x.log", "");
+        assert!(drop_ins.iter().all(|drop_in| !drop_in.text.contains("\nUser=")), "{drop_ins:?}");
+        assert_eq!(problems.len(), 1);
     }
 
     /// Drop-ins of a transport whose daemon and backends log to these files.
