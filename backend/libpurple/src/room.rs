@@ -186,8 +186,8 @@ impl Session {
                 let stanza = format!(
                     "<message type='groupchat' id='{}' to='{}'><subject>{}</subject></message>",
                     Confirmations::id(serial),
-                    text::escape(room),
-                    text::escape(&topic)
+                    text::for_stanza(room),
+                    text::for_stanza(&topic)
                 );
                 self.account.send_raw(&stanza);
             }
@@ -232,7 +232,7 @@ impl Session {
             format!("NICK {nick}\r\n")
         } else {
             // XEP-0045 §7.6.
-            format!("<presence to='{}'/>", text::escape(&format!("{}/{nick}", room.room)))
+            format!("<presence to='{}'/>", text::for_stanza(&format!("{}/{nick}", room.room)))
         };
         self.account.send_raw(&command);
     }
@@ -255,9 +255,9 @@ impl Session {
                     "<message id='{}' to='{}'><x xmlns='http://jabber.org/protocol/muc#user'><invite to='{}'>\
                      <reason>{}</reason></invite></x></message>",
                     Confirmations::id(*serial),
-                    text::escape(room),
-                    text::escape(contact),
-                    text::escape(reason)
+                    text::for_stanza(room),
+                    text::for_stanza(contact),
+                    text::for_stanza(reason)
                 );
                 self.account.send_raw(&stanza);
             }
@@ -713,8 +713,8 @@ fn jabber_command(
         "<iq type='set' id='{}' to='{}'><query xmlns='http://jabber.org/protocol/muc#admin'>\
          <item {who}='{}' {value}><reason>{}</reason></item></query></iq>",
         Confirmations::id(command.serial),
-        text::escape(&command.room),
-        text::escape(&command.nickname),
-        text::escape(reason)
+        text::for_stanza(&command.room),
+        text::for_stanza(&command.nickname),
+        text::for_stanza(reason)
     )
 }

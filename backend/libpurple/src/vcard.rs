@@ -81,7 +81,7 @@ impl Session {
         let full = self.profiles.occupants.len() >= MAX_AWAITED;
         let stanza = format!(
             "<iq type='get' id='{CARD_ID}{id}' to='{}'><vCard xmlns='vcard-temp'/></iq>",
-            text::escape(&name)
+            text::for_stanza(&name)
         );
         if settings.no_profiles || full || !is_one_line(&name) || !self.account.send_raw(&stanza) {
             return out.push(Frame::VCard(self.profile(&name, id, &[])));

@@ -317,6 +317,32 @@ fn a_room_is_joined_spoken_in_and_left() {
     assert_eq!(juliet.expect_joined(ROOM), "Capulet", "at once again, under another nick");
 }
 
+/// What stands in a stanza of ours is anybody's choice.
+#[test]
+fn a_nick_with_an_apostrophe_breaks_no_stream() {
+    let Some(stage) = plain() else { return };
+    let mut romeo = log_in(&stage, ROMEO, ROMEO_THERE);
+    let mut juliet = log_in(&stage, JULIET, JULIET_THERE);
+    romeo.join(ROMEO, ROOM, "Romeo", "");
+    romeo.expect_joined(ROOM);
+    let serial = romeo.write(ROMEO, ROOM, "Alas");
+    romeo.expect_result(serial);
+    let nick = r#"Capulet's "Juliet" <&>"#;
+    juliet.join(JULIET, ROOM, nick, "");
+    juliet.expect_joined(ROOM);
+    romeo.expect_occupant(nick, |who| who.status == 0);
+    let wanted = VCard {
+        user_name: ROMEO.to_owned(),
+        buddy_name: format!("{ROOM}/{nick}"),
+        id: 7,
+        ..VCard::default()
+    };
+    romeo.send(&Frame::VCard(wanted));
+    romeo.expect("VCARD", |frame| matches!(frame, Frame::VCard(card) if card.id == 7).then_some(()));
+    let serial = romeo.write(ROMEO, ROOM, "He is still there");
+    assert_eq!(romeo.expect_result(serial), None);
+}
+
 #[test]
 fn a_refused_join_says_why() {
     let Some(stage) = plain() else { return };

@@ -12,6 +12,11 @@ pub fn escape(plain: &str) -> String {
     unsafe { take(sys::purple_markup_escape_text(c_text(plain).as_ptr(), -1)) }
 }
 
+/// Plain text for a stanza of ours, also between the quotes of an attribute: [`escape`] leaves `'` as it is.
+pub fn for_stanza(plain: &str) -> String {
+    escape(plain).replace('\'', "&apos;")
+}
+
 /// libpurple's HTML without its markup.
 pub fn strip(html: &str) -> String {
     // SAFETY: a text of ours; the result is ours.
