@@ -289,7 +289,9 @@ fn step() -> impl Strategy<Value = Step> {
 struct Process {
     connected: bool,
     acknowledges: bool,
+    /// It does not hang. While it does it says nothing, and owes answers to pings.
     answering: bool,
+    owed: usize,
     /// Who is to be logged in, and whether he is.
     users: BTreeMap<String, bool>,
     /// Messages that it has not acknowledged: of whom, which, and with which serial number.
@@ -331,7 +333,10 @@ struct Storm {
     kind: bool,
     processes: BTreeMap<Link, Process>,
     /// What the shell has not read from backends yet.
-    unread: VecDeque<(Link, Frame)>,
+    /// What backends said that was not read yet; whether it is about a login that has been given up meanwhile.
+    unread: VecDeque<(Link, Frame, bool)>,
+    /// What is being read is so.
+    late: bool,
     requests: VecDeque<(Token, Request)>,
     asked: BTreeMap<String, Asked>,
     sent: BTreeMap<String, Sent>,
@@ -357,6 +362,7 @@ impl Storm {
             kind: false,
             processes: BTreeMap::new(),
             unread: VecDeque::new(),
+            late: false,
             requests: VecDeque::new(),
             asked: BTreeMap::new(),
             sent: BTreeMap::new(),
@@ -386,8 +392,9 @@ impl Storm {
     /// The next frame, if the shell may read one.
     fn read(&mut self) -> Option<Event> {
         while self.stage.gateway.accepts_frames() {
-            let (link, frame) = self.unread.pop_front()?;
+            let (link, frame, late) = self.unread.pop_front()?;
             if self.processes.contains_key(&link) {
+                self.late = late;
                 return Some(Event::Frame(link, frame));
             }
         }
@@ -396,10 +403,11 @@ impl Storm {
 
     /// What an event means for those outside.
     fn notes(&mut self, event: &Event) {
+        let late = std::mem::take(&mut self.late);
         let Event::Frame(link, frame) = event else { return };
         let Some(process) = self.processes.get_mut(link) else { return };
         match frame {
-            Frame::Connected(connected) => {
+            Frame::Connected(connected) if !late => {
                 if let Some(logged_in) = process.users.get_mut(&connected.user) {
                     *logged_in = true;
                 }
@@ -430,6 +438,7 @@ impl Storm {
                     connected: false,
                     acknowledges: self.acknowledge,
                     answering: true,
+                    owed: 0,
                     users: BTreeMap::new(),
                     messages: VecDeque::new(),
                     cards: VecDeque::new(),
@@ -472,7 +481,7 @@ impl Storm {
                 process.connected = true;
                 let config = if process.acknowledges { OURS } else { THEIRS };
                 let config = BackendConfig { config: config.to_owned() };
-                self.unread.push_back((link, Frame::BackendConfig(config)));
+                self.unread.push_back((link, Frame::BackendConfig(config), false));
                 vec![Event::BackendUp(link)]
             }
             Mood::Slow => Vec::new(),
@@ -537,8 +546,17 @@ impl Storm {
         let process = self.processes.get_mut(&link).expect("a backend that is there");
         assert!(process.connected, "nothing can be sent to a backend before it is there");
         match frame {
-            Frame::Ping if process.answering => self.unread.push_back((link, Frame::Pong)),
+            Frame::Ping if process.answering => self.unread.push_back((link, Frame::Pong, false)),
+            Frame::Ping => process.owed += 1,
             Frame::Login(login) => {
+                for (said_by, frame, late) in &mut self.unread {
+                    let about = match frame {
+                        Frame::Connected(connected) => &connected.user,
+                        Frame::Disconnected(disconnected) => &disconnected.user,
+                        _ => continue,
+                    };
+                    *late |= *said_by == link && *about == login.user;
+                }
                 assert_eq!(process.users.insert(login.user, false), None, "a login is asked for once");
             }
             Frame::Logout(logout) => {
@@ -551,7 +569,7 @@ impl Storm {
                 assert_eq!(process.users.get(&room.user_name), Some(&true), "he is logged in");
                 // Half of the rooms let everybody in at once.
                 if self.last_id.is_multiple_of(2) {
-                    self.unread.push_back((link, Frame::RoomJoined(room.clone())));
+                    self.unread.push_back((link, Frame::RoomJoined(room.clone()), false));
                 }
                 process.rooms.push(room);
             }
@@ -632,7 +650,7 @@ impl Storm {
             Step::Login { nth, error } => self.login(nth, error),
             Step::Taken { nth, error } => self.taken(nth, error),
             Step::Says { nth, user, name, saying } => {
-                if let Some(link) = self.nth(nth, |process| process.connected) {
+                if let Some(link) = self.nth(nth, |process| process.connected && process.answering) {
                     let frame = self.saying(link, USERS[user], NAMES[name], saying);
                     self.backend_says(link, frame);
                 }
@@ -766,15 +784,16 @@ impl Storm {
     }
 
     fn backend_says(&mut self, link: Link, frame: Frame) {
-        self.unread.push_back((link, frame));
+        self.unread.push_back((link, frame, false));
         if let Some(event) = self.read() {
             self.event(event);
         }
     }
 
     fn login(&mut self, nth: usize, error: Option<i32>) {
-        let asking =
-            |process: &Process| process.users.values().any(|logged_in| error.is_some() || !logged_in);
+        let asking = |process: &Process| {
+            process.answering && process.users.values().any(|logged_in| error.is_some() || !logged_in)
+        };
         let Some(link) = self.nth(nth, asking) else { return };
         let users = &self.processes[&link].users;
         let user = users.iter().find(|(_, logged_in)| error.is_some() || !**logged_in);
@@ -791,7 +810,8 @@ impl Storm {
     }
 
     fn taken(&mut self, nth: usize, error: Option<i32>) {
-        let Some(link) = self.nth(nth, |process| !process.messages.is_empty()) else { return };
+        let can_take = |process: &Process| process.answering && !process.messages.is_empty();
+        let Some(link) = self.nth(nth, can_take) else { return };
         let Some((user_name, _, serial)) = self.processes[&link].messages.front().cloned() else { return };
         let text = error.map(|_| "No such nick".to_owned());
         self.backend_says(
@@ -901,8 +921,10 @@ impl Storm {
     /// Everything works again, and time passes: nobody waits for an answer any more.
     fn calms_down(&mut self, kind: bool) {
         self.kind = kind;
-        for process in self.processes.values_mut() {
+        for (link, process) in &mut self.processes {
             process.answering = true;
+            let owed = std::mem::take(&mut process.owed);
+            self.unread.extend(std::iter::repeat_with(|| (*link, Frame::Pong, false)).take(owed));
         }
         self.storage_turns(Mood::Prompt);
         self.launcher_turns(Mood::Prompt);
