@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, VecDeque};
 use std::time::{Duration, Instant};
 
 use spectrum2_backend_protocol::{
-    Affiliation, ConnectionError, ConversationMessage, Frame, Invitation, Participant as Frames,
+    Affiliation, ConnectionError, ConversationMessage, Frame, Invitation, MAX_FRAME, Participant as Frames,
     ParticipantFlags, Role, Room, RoomCommand, RoomEnd, RoomList, RoomReason, StatusType,
 };
 
@@ -340,8 +340,8 @@ impl Session {
     /// The network told its rooms.
     pub fn rooms_listed(&self, rooms: Vec<(String, String)>, out: &mut Vec<Frame>) {
         let user = Some(self.user.clone());
-        let (rooms, names) =
-            rooms.into_iter().map(|(name, title)| (name, html::from_network(&title).plain)).unzip();
+        let rooms = rooms.into_iter().map(|(name, title)| (name, html::from_network(&title).plain));
+        let (rooms, names) = fitting(rooms).unzip();
         out.push(Frame::RoomList(RoomList { rooms, names, user }));
     }
 
@@ -643,6 +643,17 @@ impl Session {
     }
 }
 
+/// As many rooms of a list as fit into a frame: one that is too long would not be sent, and nobody who asked answered.
+fn fitting(rooms: impl Iterator<Item = (String, String)>) -> impl Iterator<Item = (String, String)> {
+    // Besides the texts, each has at most ten bytes of tag and length.
+    let mut left = MAX_FRAME / 2;
+    rooms.take_while(move |(name, title)| {
+        let needed = left.checked_sub(name.len() + title.len() + 20);
+        left = needed.unwrap_or(0);
+        needed.is_some()
+    })
+}
+
 /// Roles and affiliations in the words of IRC (RFC 2812 §3.2).
 fn irc_command(
     room: &str,
@@ -717,4 +728,20 @@ fn jabber_command(
         text::for_stanza(&command.nickname),
         text::for_stanza(reason)
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_list_of_rooms_fits_into_a_frame() {
+        let endless = (0..).map(|n: u32| (format!("#{n}"), "x".repeat(300)));
+        let (rooms, names): (Vec<_>, Vec<_>) = fitting(endless).unzip();
+        assert!(rooms.len() > 10_000);
+        let mut frame = Vec::new();
+        Frame::RoomList(RoomList { rooms, names, user: Some("romeo@example.org".to_owned()) })
+            .encode(&mut frame);
+        assert!(frame.len() <= MAX_FRAME);
+    }
 }
