@@ -84,7 +84,10 @@ impl Place {
     }
 
     /// Waits until the log of a transport in the background has this in it.
-    #[allow(clippy::disallowed_methods, reason = "nobody else is on this thread, and a file announces nothing")]
+    #[allow(
+        clippy::disallowed_methods,
+        reason = "nobody else is on this thread, and a file announces nothing"
+    )]
     fn until_log_says(&self, words: &str) {
         let end = Instant::now() + Duration::from_secs(60);
         let log = || fs::read_to_string(self.path("log")).unwrap();

@@ -36,20 +36,16 @@ const WORDLESS: u64 = 3_600_000;
 pub struct Kept {
     /// What the backend gets; its `serial` names it.
     message: ConversationMessage,
-    /// The head of the stanza, for an error.
+    /// The head of the stanza, for an error; in a room all of it, which comes back from there.
     head: Element,
+    /// Bytes of both, roughly.
+    size: usize,
     /// How often a backend has had it.
     tries: u8,
     /// A backend has it now.
     sent: bool,
     /// When it came.
     at: Time,
-}
-
-impl Kept {
-    fn size(&self) -> usize {
-        self.message.message.len() + self.message.xhtml.as_ref().map_or(0, String::len)
-    }
 }
 
 impl User {
@@ -114,7 +110,7 @@ impl User {
                 return;
             }
         };
-        if self.kept.len() >= KEPT || self.kept.iter().map(Kept::size).sum::<usize>() >= KEPT_BYTES {
+        if self.kept.len() >= KEPT || self.kept.iter().map(|kept| kept.size).sum::<usize>() >= KEPT_BYTES {
             cx.refuse(
                 stanza,
                 ErrorType::Wait,
@@ -126,9 +122,12 @@ impl User {
         if acknowledges {
             self.last_serial += 1;
             message.serial = Some(self.last_serial);
+            let head = if is_groupchat(stanza) { stanza.clone() } else { head(stanza) };
+            let xhtml = message.xhtml.as_ref().map_or(0, String::len);
             self.kept.push_back(Kept {
+                size: message.message.len() + xhtml + head.to_xml().len(),
                 message: message.clone(),
-                head: if is_groupchat(stanza) { stanza.clone() } else { head(stanza) },
+                head,
                 tries: u8::from(link.is_some()),
                 sent: link.is_some(),
                 at: cx.now,

@@ -410,7 +410,8 @@ impl Archive {
         let sql = format!(
             "SELECT id, stamp, message {} ORDER BY id {order} LIMIT {limit} OFFSET {}",
             self.which(wanted),
-            wanted.index.unwrap_or(0)
+            // SQLite takes no greater one.
+            number(wanted.index.unwrap_or(0))
         );
         let mut statement = connection.prepare_cached(&sql)?;
         let row = |row: &rusqlite::Row<'_>| {

@@ -720,3 +720,19 @@ fn names_that_no_jid_can_have_silence_nobody() {
         assert!(from.parse::<jid::Jid>().is_ok_and(|jid| jid.as_str() == from), "{from:?}");
     }
 }
+
+/// The whole stanza comes back from the room, so the whole of it counts.
+#[test]
+fn what_waits_for_the_room_is_bounded_in_bytes() {
+    let mut stage = Stage::new();
+    in_the_room(&mut stage);
+    let ballast = "x".repeat(100 << 10);
+    for n in 0..20 {
+        stage.says(&format!(
+            "<message from='{ROMEO}' to='{ROOM}' type='groupchat' id='{n}'><body>hark</body>\
+             <x xmlns='urn:example:x'>{ballast}</x></message>"
+        ));
+    }
+    let refused = stage.stanzas.iter().filter(|stanza| condition(stanza) == Some("resource-constraint"));
+    assert!(refused.count() >= 8, "a mebibyte may wait");
+}
