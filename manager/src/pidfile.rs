@@ -37,7 +37,6 @@ pub fn is_out_of_reach(path: &Path) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use std::fs;
     use std::os::unix::fs::chown;
 
     use nix::unistd::geteuid;
