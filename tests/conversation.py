@@ -405,6 +405,15 @@ class XmppServer:
         """Several people at once."""
         return list(await asyncio.gather(*(self.login(name) for name in names)))
 
+    async def listens(self) -> bool:
+        """Whether people can connect."""
+        try:
+            _, writer = await asyncio.open_connection(self.host, self.port)
+        except ConnectionRefusedError:
+            return False
+        writer.close()
+        return True
+
     async def close(self) -> None:
         """Everybody leaves, and their accounts with all that the server kept for them."""
         for person in self._people:

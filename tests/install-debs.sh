@@ -1,6 +1,6 @@
 #!/bin/sh
 # Installs the Debian packages in the directory $1 into the test container, which is at $DESTDIR and not booted, and
-# leaves them there for the tests of the packages themselves.
+# leaves them there with their autopkgtest(1) scripts, for the tests of the packages themselves.
 set -eu
 
 packages=/var/cache/spectrum2-packages
@@ -11,6 +11,7 @@ for package in "$1"/*.deb; do
         *) cp "$package" "$DESTDIR$packages" ;;
     esac
 done
+cp -r "$(dirname "$0")/../debian/tests" "$DESTDIR$packages"
 words=$(mktemp)
 trap 'rm -f "$words"' EXIT
 if ! chroot "$DESTDIR" sh -c "dpkg --install $packages/*.deb" >"$words" 2>&1; then

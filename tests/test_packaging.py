@@ -7,11 +7,13 @@ import gzip
 import os
 import pwd
 import re
+import shutil
 import subprocess
 from pathlib import Path
 
 import pytest
 
+from admin import until
 from transport import systemctl
 
 DEBS = sorted(Path("/var/cache/spectrum2-packages").glob("*.deb"))
@@ -157,6 +159,34 @@ def test_a_purge_after_a_removal_leaves_nothing_either():
     dpkg("--remove", *NAMES)
     dpkg("--purge", *NAMES)
     assert left_over() == []
+
+
+def test_autopkgtest_of_the_units():
+    autopkgtest("units")
+
+
+async def test_autopkgtest_with_prosody(xmpp):
+    """Prosody is then as Debian installs it."""
+    ours, theirs = Path("/etc/prosody/prosody.cfg.lua"), Path("/etc/prosody/prosody.cfg.lua.debian")
+    before = ours.read_text()
+    ours.write_text(theirs.read_text())
+    try:
+        autopkgtest("transport-meets-prosody")
+    finally:
+        ours.write_text(before)
+        await systemctl("restart", xmpp.unit)
+        await until(xmpp.listens, "Prosody is back")
+        shutil.rmtree("/var/lib/spectrum2/irc.localhost", ignore_errors=True)
+        shutil.rmtree("/var/lib/spectrum2-backend/irc", ignore_errors=True)
+
+
+def autopkgtest(name: str) -> None:
+    """Runs one of debian/tests, as Debian does."""
+    script = Path("/var/cache/spectrum2-packages/tests", name)
+    control = (script.parent / "control").read_text()
+    assert f"Tests: {name}\n" in control, f"{name} is not in debian/tests/control"
+    done = subprocess.run([script], capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout + done.stderr
 
 
 def install() -> None:

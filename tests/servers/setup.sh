@@ -26,6 +26,8 @@ for server in prosody ejabberd chat; do
 done
 update-ca-certificates >/dev/null 2>&1
 
+# For those who meet a server as Debian installs it.
+cp /etc/prosody/prosody.cfg.lua /etc/prosody/prosody.cfg.lua.debian
 install -m 644 prosody.cfg.lua /etc/prosody/prosody.cfg.lua
 install -m 640 -o ejabberd -g ejabberd ejabberd.yml /etc/ejabberd/ejabberd.yml
 install -m 644 ngircd.conf /etc/ngircd/ngircd.conf
