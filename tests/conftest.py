@@ -16,10 +16,14 @@ async def xmpp(request):
     await server.close()
 
 
+@pytest.hookimpl(tryfirst=True)
 def pytest_generate_tests(metafunc):
     """Has scenarios that are marked so run with Prosody alone."""
-    if "xmpp" in metafunc.fixturenames and metafunc.definition.get_closest_marker("prosody"):
-        metafunc.parametrize("xmpp", ["prosody"], indirect=True)
+    chosen = [mark.args[0] for mark in metafunc.definition.iter_markers("parametrize")]
+    has_choice = "xmpp" in metafunc.fixturenames and "xmpp" not in chosen
+    if has_choice and metafunc.definition.get_closest_marker("prosody"):
+        # The mark, not the call: pytest looks for it before it takes the fixture's own list.
+        metafunc.definition.add_marker(pytest.mark.parametrize("xmpp", ["prosody"], indirect=True))
 
 
 @pytest.fixture

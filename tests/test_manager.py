@@ -12,7 +12,6 @@ from pathlib import Path
 import pytest
 
 from admin import Terminal, manager, report, run, until
-from conversation import XmppServer
 from transport import SECRET, systemctl
 
 # The manager does not care which server it is.
@@ -230,10 +229,16 @@ async def test_who_sits_at_a_terminal_is_asked_and_sees_how_it_goes(tmp_path):
     secret.write_text(f"{SECRET}\n")
     admin = Terminal("spectrum2_manager", "create", "--secret-file", str(secret))
     try:
-        for question, answer in (("JID of the transport: ", "irc.prosody.test"), ("Name for systemd [irc]: ", "new"),
+        # Who types something wrong is told what, and asked again.
+        await admin.answers("JID of the transport: ", "romeo@prosody.test")
+        await admin.sees("“romeo@prosody.test” has an @; a transport is a whole domain")
+        for question, answer in (("JID of the transport: ", "irc.prosody.test"),
+                                 ("Name for systemd [irc]: ", "New"), ("Name for systemd [irc]: ", "new"),
                                  ("Protocol, for example prpl-irc: ", "prpl-irc"),
                                  ("Host of the XMPP server [127.0.0.1]: ", "prosody.test"),
+                                 ("Component port of the XMPP server [5347]: ", "many"),
                                  ("Component port of the XMPP server [5347]: ", ""),
+                                 ("Kind of the XMPP server [prosody]: ", "openfire"),
                                  ("Kind of the XMPP server [prosody]: ", "")):
             await admin.answers(question, answer)
         await admin.sees("new: started")
@@ -282,7 +287,7 @@ async def test_the_lines_for_prosody_are_all_that_it_needs(xmpp):
         await manager("remove --yes new")
         configuration.write_text(before)
         await systemctl("restart", xmpp.unit)
-        await until(lambda: listens(xmpp), "Prosody is back")
+        await until(xmpp.listens, "Prosody is back")
 
 
 async def test_the_lines_for_ejabberd_are_all_that_it_needs():
@@ -364,15 +369,6 @@ async def test_without_systemd_pid_files_must_do(transport):
     finally:
         if chroot.returncode is None:
             chroot.kill()
-
-
-async def listens(server: XmppServer) -> bool:
-    try:
-        _, writer = await asyncio.open_connection(server.host, server.port)
-    except ConnectionRefusedError:
-        return False
-    writer.close()
-    return True
 
 
 async def shows(name: str, state: str) -> dict | None:

@@ -27,10 +27,11 @@ pub fn of(unit: &Unit) -> String {
         return format!("systemd cannot use its unit file: {}", unit.load);
     }
     let how = how_it_ended(unit);
-    match (unit.status_text.trim_end_matches('.'), how.is_empty()) {
-        (_, true) => how,
-        ("", false) => how,
-        (status, false) => format!("{status} ({how})"),
+    // Who is killed has no last word: what it said before is no cause.
+    let has_spoken = matches!(unit.result.as_str(), "exit-code" | "protocol" | "timeout");
+    match unit.status_text.trim_end_matches('.') {
+        status if has_spoken && !status.is_empty() => format!("{status} ({how})"),
+        _ => how,
     }
 }
 
@@ -64,7 +65,7 @@ fn exit_status(status: i32) -> String {
         217 => "its user is not there",
         226 => "its sandbox cannot be set up",
         238 => "its state directory cannot be set up",
-        243 => "its credentials cannot be read",
+        243 => "its credentials cannot be read (LoadCredential= in its drop-ins)",
         _ => return format!("exit status {status}"),
     };
     format!("{meaning}, exit status {status}")
@@ -114,7 +115,8 @@ mod tests {
         );
         assert_eq!(of(&failed("exit-code", 217, "")), "its user is not there, exit status 217");
         assert_eq!(of(&failed("exit-code", 42, "")), "exit status 42");
-        assert_eq!(of(&failed("watchdog", 6, "")), "it hung, and the watchdog ended it");
+        assert_eq!(of(&failed("watchdog", 6, "connected")), "it hung, and the watchdog ended it");
+        assert_eq!(of(&failed("signal", 9, "connected")), "it was ended by signal 9");
     }
 
     #[test]

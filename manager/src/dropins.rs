@@ -19,6 +19,9 @@ pub const DEFAULT_USER: &str = "spectrum";
 /// Where systemd looks for what generators made.
 pub const DIRECTORY: &str = "/run/systemd/generator";
 
+/// Where admins put drop-ins.
+pub const OF_ADMINS: [&str; 2] = ["/etc/systemd/system", "/run/systemd/system"];
+
 /// The state directory of the shipped unit; it may write there anyway.
 const STATE_DIRECTORY: &str = "/var/lib/spectrum2";
 
@@ -78,6 +81,29 @@ pub fn are_current(instance: &Instance, config: &Config, directory: &Path) -> bo
         let wanted = wanted.iter().find(|drop_in| drop_in.path == *path).map(|drop_in| drop_in.text.as_str());
         fs::read_to_string(directory.join(path)).ok().as_deref() == wanted
     })
+}
+
+/// Whether one of these directories has drop-ins for the daemon that systemd has not loaded: of one that was made since the
+/// last daemon-reload it does not know itself (`NeedDaemonReload`).
+pub fn are_missing<'a>(
+    instance: &Instance,
+    loaded: &[PathBuf],
+    directories: impl IntoIterator<Item = &'a Path>,
+) -> bool {
+    let units = [format!("spectrum2@{instance}.service.d"), "spectrum2@.service.d".to_owned()];
+    let is_drop_in = |path: &PathBuf| {
+        // A link to /dev/null, or an empty file, is one that takes another one away.
+        let has_text = fs::metadata(path).is_ok_and(|file| file.is_file() && file.len() > 0);
+        has_text && path.extension().is_some_and(|extension| extension == "conf")
+    };
+    // One of the same name elsewhere goes before it.
+    let is_loaded = |path: &PathBuf| loaded.iter().any(|loaded| loaded.file_name() == path.file_name());
+    directories
+        .into_iter()
+        .flat_map(|directory| units.iter().map(|unit| directory.join(unit)).collect::<Vec<_>>())
+        .flat_map(|directory| fs::read_dir(directory).into_iter().flatten().flatten())
+        .map(|entry| entry.path())
+        .any(|path| is_drop_in(&path) && !is_loaded(&path))
 }
 
 /// All that there can be for a transport.
@@ -449,6 +475,30 @@ mod tests {
             logging_to("/etc/x.log", "/srv/b/x.log").1[0]
                 .starts_with("logging.config: “/etc” is no directory")
         );
+    }
+
+    #[test]
+    fn drop_ins_that_systemd_does_not_know_are_seen() {
+        let directory = std::env::temp_dir().join(format!("spectrum2-units-{:x}", fastrand::u64(..)));
+        let own = directory.join("spectrum2@irc.service.d");
+        fs::create_dir_all(&own).unwrap();
+        let instance: Instance = "irc".parse().unwrap();
+        let sees = |loaded: &[&str]| {
+            let loaded: Vec<PathBuf> = loaded.iter().map(PathBuf::from).collect();
+            are_missing(&instance, &loaded, [Path::new("/nonexistent"), &*directory])
+        };
+        assert!(!sees(&[]));
+        fs::write(own.join("notes.txt"), "[Service]\n").unwrap();
+        fs::write(own.join("empty.conf"), "").unwrap();
+        std::os::unix::fs::symlink("/dev/null", own.join("masked.conf")).unwrap();
+        assert!(!sees(&[]));
+        fs::write(own.join("secrets.conf"), "[Service]\n").unwrap();
+        assert!(sees(&[]));
+        assert!(!sees(&["/run/systemd/system/spectrum2@irc.service.d/secrets.conf"]));
+        fs::create_dir_all(directory.join("spectrum2@.service.d")).unwrap();
+        fs::write(directory.join("spectrum2@.service.d/all.conf"), "[Service]\n").unwrap();
+        assert!(sees(&["/run/systemd/system/spectrum2@irc.service.d/secrets.conf"]));
+        fs::remove_dir_all(directory).unwrap();
     }
 
     #[test]

@@ -8,6 +8,7 @@ pub mod arguments;
 mod bus;
 mod cause;
 pub mod command;
+mod completions;
 mod daemon;
 mod dropins;
 mod fleet;

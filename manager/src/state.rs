@@ -225,7 +225,9 @@ pub async fn report(machine: &Machine, transport: &Transport) -> Report {
 /// Whether systemd must be told of a change before it starts the transport again.
 pub fn is_stale(transport: &Transport, instance: &Instance, unit: &Unit) -> bool {
     let are_other = |config| !dropins::are_current(instance, config, Path::new(dropins::DIRECTORY));
-    unit.needs_reload || transport.config.as_ref().is_some_and(are_other)
+    unit.needs_reload
+        || transport.config.as_ref().is_some_and(are_other)
+        || dropins::are_missing(instance, &unit.drop_ins, dropins::OF_ADMINS.map(Path::new))
 }
 
 /// A unit that is neither up nor on its way.

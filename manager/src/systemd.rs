@@ -4,7 +4,8 @@
 
 use std::collections::HashMap;
 use std::future::poll_fn;
-use std::pin::Pin;
+use std::path::PathBuf;
+use std::pin::{Pin, pin};
 
 use futures_core::Stream;
 use tokio::time::{Duration, Instant, interval, timeout_at};
@@ -100,6 +101,8 @@ pub struct Unit {
     pub file_state: String,
     /// Whether a unit file or a drop-in is newer than what systemd loaded.
     pub needs_reload: bool,
+    /// Drop-ins that systemd has loaded.
+    pub drop_ins: Vec<PathBuf>,
     /// Why it failed: `exit-code`, `signal`, `watchdog`, `timeout`, … or `success`.
     pub result: String,
     /// The unit's own word.
@@ -224,34 +227,42 @@ impl Systemd {
         self.manager.subscribe().await.map_err(fail)?;
         let mut removed = self.manager.receive_job_removed().await.map_err(fail)?;
 
+        // The ends of jobs are read while others are still asked for: a stop of many units ends more jobs than the
+        // connection keeps for us, and until they are read it reads no answers either.
+        let mut ended: HashMap<OwnedObjectPath, JobEnd> = HashMap::new();
+        let mut asking = pin!(async {
+            let mut asked = Vec::with_capacity(units.len());
+            for unit in units {
+                asked.push(self.enqueue(verb, unit).await);
+            }
+            asked
+        });
+        let asked = loop {
+            tokio::select! {
+                asked = &mut asking => break asked,
+                end = next_end(&mut removed) => ended.extend([end?]),
+            }
+        };
         let mut ends = Vec::with_capacity(units.len());
         let mut jobs = HashMap::new();
-        for (index, unit) in units.iter().enumerate() {
-            match self.enqueue(verb, unit).await {
-                Ok(job) => {
+        for (index, asked) in asked.into_iter().enumerate() {
+            ends.push(match asked {
+                Ok(job) => ended.remove(&job).unwrap_or_else(|| {
                     jobs.insert(job, index);
-                    ends.push(JobEnd::GoesOn);
-                }
-                Err(error) => ends.push(JobEnd::Refused(fail(error))),
-            }
+                    JobEnd::GoesOn
+                }),
+                Err(error) => JobEnd::Refused(fail(error)),
+            });
         }
         let mut tick = interval(Duration::from_secs(1));
         while !jobs.is_empty() {
-            let next = poll_fn(|context| Pin::new(&mut removed).poll_next(context));
             tokio::select! {
                 _ = tick.tick() => progress(units.len() - jobs.len()),
-                signal = timeout_at(deadline, next) => {
-                    let Ok(signal) = signal else { break };
-                    let Some(signal) = signal else {
-                        return Err(Failure::unavailable("The system bus has closed the connection."));
-                    };
-                    let args = signal.args().map_err(fail)?;
-                    let end = jobs.remove(args.job()).and_then(|index| ends.get_mut(index));
-                    if let Some(end) = end {
-                        *end = match args.result().as_str() {
-                            "done" | "skipped" => JobEnd::Done,
-                            other => JobEnd::Result(other.to_owned()),
-                        };
+                next = timeout_at(deadline, next_end(&mut removed)) => {
+                    let Ok(next) = next else { break };
+                    let (job, end) = next?;
+                    if let Some(place) = jobs.remove(&job).and_then(|index| ends.get_mut(index)) {
+                        *place = end;
                     }
                 }
             }
@@ -300,6 +311,19 @@ impl Systemd {
     }
 }
 
+/// The next job that is over, ours or not.
+async fn next_end(removed: &mut JobRemovedStream) -> Result<(OwnedObjectPath, JobEnd), Failure> {
+    let Some(signal) = poll_fn(|context| Pin::new(&mut *removed).poll_next(context)).await else {
+        return Err(Failure::unavailable("The system bus has closed the connection."));
+    };
+    let args = signal.args().map_err(fail)?;
+    let end = match args.result().as_str() {
+        "done" | "skipped" => JobEnd::Done,
+        other => JobEnd::Result(other.to_owned()),
+    };
+    Ok((args.job().clone(), end))
+}
+
 #[allow(clippy::needless_pass_by_value, reason = "it is what map_err passes")]
 fn fail(error: zbus::Error) -> Failure {
     bus::failure(&error, "systemd")
@@ -320,6 +344,7 @@ fn unit_of(known: &HashMap<String, OwnedVariant>) -> Unit {
         file_state: text("UnitFileState"),
         needs_reload: known.get("NeedDaemonReload").and_then(|value| bool::try_from(value).ok())
             == Some(true),
+        drop_ins: paths(known.get("DropInPaths")),
         result: text("Result"),
         status_text: text("StatusText"),
         main_code: signed("ExecMainCode"),
@@ -331,6 +356,11 @@ fn unit_of(known: &HashMap<String, OwnedVariant>) -> Unit {
         tasks: counted("TasksCurrent"),
         invocation: hexadecimal(known.get("InvocationID")),
     }
+}
+
+fn paths(list: Option<&OwnedVariant>) -> Vec<PathBuf> {
+    let paths = list.and_then(|list| Vec::<String>::try_from(list.clone()).ok()).unwrap_or_default();
+    paths.into_iter().map(PathBuf::from).collect()
 }
 
 fn hexadecimal(bytes: Option<&OwnedVariant>) -> String {

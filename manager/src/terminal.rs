@@ -81,22 +81,32 @@ impl Terminal {
         !self.json && io::stdin().is_terminal() && io::stderr().is_terminal()
     }
 
-    /// Asks; an empty answer is the default, if there is one.
+    /// Asks until `read` takes the answer; an empty one is the default, if there is one.
     ///
     /// # Errors
     /// Nobody is there to answer: then `option` says how to give it.
-    pub fn ask(&self, question: &str, default: Option<&str>, option: &str) -> Result<String, Failure> {
+    pub fn ask<T>(
+        &self,
+        question: &str,
+        default: Option<&str>,
+        option: &str,
+        read: impl Fn(&str) -> Result<T, String>,
+    ) -> Result<T, Failure> {
         if !self.can_ask() {
             return Err(Failure::usage(format!("{question} is missing. Give it as {option}.")));
         }
         loop {
             let hint = default.map(|default| format!(" [{default}]")).unwrap_or_default();
             let _ = write!(io::stderr(), "{question}{hint}: ");
-            let answer = read_line()?;
-            match (answer.trim(), default) {
-                ("", None) => {}
-                ("", Some(default)) => return Ok(default.to_owned()),
-                (answer, _) => return Ok(answer.to_owned()),
+            let line = read_line()?;
+            let answer = match (line.trim(), default) {
+                ("", None) => continue,
+                ("", Some(default)) => default,
+                (answer, _) => answer,
+            };
+            match read(answer) {
+                Ok(answer) => return Ok(answer),
+                Err(problem) => self.note(&problem),
             }
         }
     }
@@ -106,8 +116,12 @@ impl Terminal {
     /// # Errors
     /// The answer is another one, or nobody is there to give it.
     pub fn confirm(&self, question: &str) -> Result<(), Failure> {
-        let answer = self.ask(&format!("{question} Type “yes”"), None, "--yes")?;
-        if answer == "yes" { Ok(()) } else { Err(Failure::failed("Nothing was changed.")) }
+        if !self.can_ask() {
+            return Err(Failure::usage(format!("{question} Nobody is here to say so. Give --yes.")));
+        }
+        let says_yes =
+            self.ask(&format!("{question} Type “yes”"), None, "--yes", |answer| Ok(answer == "yes"))?;
+        if says_yes { Ok(()) } else { Err(Failure::failed("Nothing was changed.")) }
     }
 
     /// Reads a password: without echo from a terminal, else the first line of standard input.

@@ -498,15 +498,33 @@ async fn a_transport_is_created_and_removed() {
 }
 
 #[tokio::test]
+async fn a_large_fleet_is_stopped_at_once() {
+    let Stage { bus: _bus, systemd, manager } = stage().await;
+    for number in 0..100 {
+        manager.transport(&format!("t{number}"), "");
+        systemd.set(&format!("spectrum2@t{number}.service"), Unit::active());
+    }
+    // More jobs end than anybody keeps in mind who does not listen meanwhile.
+    let run = manager.run("--timeout 20 stop").await;
+    assert_eq!((run.exit, run.out.matches(": stopped\n").count()), (0, 100), "{run:?}");
+}
+
+#[tokio::test]
 async fn what_cannot_be_a_transport_is_not_created() {
     let Stage { bus: _bus, systemd: _systemd, manager } = stage().await;
     let create = |more: &str| format!("create --protocol prpl-irc --xmpp-server ejabberd {more}");
     let bad_name = manager.run(&create("--name IRC --jid irc.example.org")).await;
     assert_eq!(bad_name.exit, 64, "{bad_name:?}");
     let bad_jid = manager.run(&create("--name irc --jid romeo@example.org")).await;
-    assert_eq!(bad_jid.exit, 78, "{bad_jid:?}");
+    assert_eq!(bad_jid.exit, 64, "{bad_jid:?}");
+    assert!(bad_jid.err.contains("has an @"), "{bad_jid:?}");
     let no_jid = manager.run(&create("--name irc")).await;
-    assert_eq!(no_jid.err, "JID of the transport is missing. Give it as --jid.\n");
+    assert_eq!(no_jid.err, "Nobody is here to be asked. Give --jid.\n");
+    let nothing = manager.run("create").await;
+    assert_eq!(
+        nothing.err,
+        "Nobody is here to be asked. Give --jid, --name, --protocol, --xmpp-server (prosody or ejabberd).\n"
+    );
     assert_eq!(fs::read_dir(manager.file("")).unwrap().count(), 0);
 }
 

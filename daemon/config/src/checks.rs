@@ -106,7 +106,7 @@ pub fn vhosts(config: &Config) -> Vec<Finding> {
 
 /// Whether the text can be the domain of a JID. It is no proof: that needs tables of Unicode which only those who
 /// speak XMPP have. But it can stand in for `$jid` in a path.
-fn domain(jid: &str) -> Result<(), String> {
+pub fn domain(jid: &str) -> Result<(), String> {
     let cause = if jid.contains('@') {
         "has an @; a transport is a whole domain"
     } else if jid.contains('/') {

@@ -52,6 +52,14 @@ pub use table::{
 };
 pub use value::{DatabaseKind, LogLevel, ProxyKind};
 
+/// Whether this can be the JID of a transport, which is a domain.
+///
+/// # Errors
+/// Why not, and how one looks.
+pub fn check_domain(jid: &str) -> Result<(), String> {
+    checks::domain(jid)
+}
+
 impl Config {
     /// Reads a transport file with its secrets and checks it; also gives the warnings.
     ///

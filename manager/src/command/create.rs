@@ -8,9 +8,12 @@ use std::io::{self, Write};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt, fchown};
 use std::path::{Path, PathBuf};
 
+use clap::ValueEnum;
 use nix::unistd::Group;
 use serde_json::json;
-use spectrum2_config::{Config, Instance, Overrides, Secret, SecretSource, System};
+use spectrum2_config::{
+    Config, Instance, InstanceError, Overrides, Secret, SecretSource, System, check_domain,
+};
 
 use super::lifecycle::{Order, Outcome, carry_out, print};
 use super::{Context, snippet};
@@ -42,29 +45,31 @@ pub fn secret_file(transport_file: &Path) -> PathBuf {
 /// Asks for what is missing, and checks that a transport can be made of it.
 pub fn plan(context: &Context, wanted: &Create) -> Result<Plan, Failure> {
     let terminal = context.terminal;
-    let ask = |given: &Option<String>, question: &str, default: Option<&str>, option: &str| match given {
-        Some(given) => Ok(given.clone()),
-        None => terminal.ask(question, default, option),
-    };
-    let jid = ask(&wanted.jid, "JID of the transport", None, "--jid")?;
+    name_what_is_missing(terminal, wanted)?;
+    let jid = given_or_asked(wanted.jid.as_deref(), jid, |read| {
+        terminal.ask("JID of the transport", None, "--jid", read)
+    })?;
     let first_label = jid.split('.').next().unwrap_or_default().to_ascii_lowercase();
-    let name = ask(&wanted.name, "Name for systemd", Some(&first_label), "--name")?;
-    let instance: Instance = name.parse().map_err(|error| Failure::usage(format!("{error}")))?;
-    let protocol = ask(&wanted.protocol, "Protocol, for example prpl-irc", None, "--protocol")?;
-    let server = optional(terminal, wanted.server.as_deref(), "Host of the XMPP server", "127.0.0.1")?;
+    let instance = given_or_asked(wanted.name.as_deref(), instance, |read| {
+        terminal.ask("Name for systemd", Some(&first_label), "--name", read)
+    })?;
+    let protocol = given_or_asked(wanted.protocol.as_deref(), protocol, |read| {
+        terminal.ask("Protocol, for example prpl-irc", None, "--protocol", read)
+    })?;
+    let server =
+        optional(terminal, wanted.server.as_deref(), "Host of the XMPP server", "127.0.0.1", |host| {
+            Ok(host.to_owned())
+        })?;
     let port = match wanted.port {
         Some(port) => port,
-        None => optional(terminal, None, "Component port of the XMPP server", "5347")?
-            .parse()
-            .map_err(|_| Failure::usage("The port is a number from 1 to 65535."))?,
+        None => optional(terminal, None, "Component port of the XMPP server", "5347", port)?,
     };
     let xmpp_server = match wanted.xmpp_server {
         Some(xmpp_server) => xmpp_server,
-        None => match ask(&None, "Kind of the XMPP server", Some("prosody"), "--xmpp-server")?.as_str() {
-            "prosody" => XmppServer::Prosody,
-            "ejabberd" => XmppServer::Ejabberd,
-            _ => return Err(Failure::usage("The kind of the XMPP server is prosody or ejabberd.")),
-        },
+        None => terminal.ask("Kind of the XMPP server", Some("prosody"), "--xmpp-server", |kind| {
+            XmppServer::from_str(kind, true)
+                .map_err(|_| "Lines are known for the configuration of prosody and ejabberd.".to_owned())
+        })?,
     };
     let secret = secret(wanted)?;
 
@@ -75,18 +80,67 @@ pub fn plan(context: &Context, wanted: &Create) -> Result<Plan, Failure> {
     Ok(Plan { instance, jid, port, secret, xmpp_server, file, text, start, dry_run })
 }
 
+/// Where nobody can be asked: all at once.
+fn name_what_is_missing(terminal: Terminal, wanted: &Create) -> Result<(), Failure> {
+    let options = [
+        (wanted.jid.is_none(), "--jid"),
+        (wanted.name.is_none(), "--name"),
+        (wanted.protocol.is_none(), "--protocol"),
+        (wanted.xmpp_server.is_none(), "--xmpp-server (prosody or ejabberd)"),
+    ];
+    let missing: Vec<_> =
+        options.into_iter().filter_map(|(is_missing, option)| is_missing.then_some(option)).collect();
+    if terminal.can_ask() || missing.is_empty() {
+        return Ok(());
+    }
+    Err(Failure::usage(format!("Nobody is here to be asked. Give {}.", missing.join(", "))))
+}
+
+/// What was given, if it is right, else an answer.
+fn given_or_asked<T, R: Fn(&str) -> Result<T, String>>(
+    given: Option<&str>,
+    read: R,
+    ask: impl FnOnce(R) -> Result<T, Failure>,
+) -> Result<T, Failure> {
+    match given {
+        Some(given) => read(given).map_err(Failure::usage),
+        None => ask(read),
+    }
+}
+
 /// What was given, else an answer, else the default: nobody need be there for it.
-fn optional(
+fn optional<T>(
     terminal: Terminal,
     given: Option<&str>,
     question: &str,
     default: &str,
-) -> Result<String, Failure> {
+    read: impl Fn(&str) -> Result<T, String>,
+) -> Result<T, Failure> {
     match given {
-        Some(given) => Ok(given.to_owned()),
-        None if terminal.can_ask() => terminal.ask(question, Some(default), ""),
-        None => Ok(default.to_owned()),
+        None if terminal.can_ask() => terminal.ask(question, Some(default), "", read),
+        given => read(given.unwrap_or(default)).map_err(Failure::usage),
     }
+}
+
+fn jid(text: &str) -> Result<String, String> {
+    check_domain(text).map(|()| text.to_owned())
+}
+
+fn instance(text: &str) -> Result<Instance, String> {
+    text.parse().map_err(|error: InstanceError| error.to_string())
+}
+
+fn protocol(text: &str) -> Result<String, String> {
+    let is_plain = |c: char| c.is_ascii_alphanumeric() || "-_.".contains(c);
+    match text.chars().all(is_plain) {
+        true => Ok(text.to_owned()),
+        false => Err(format!("“{}” is no protocol. Write for example prpl-irc.", crate::table::plain(text))),
+    }
+}
+
+fn port(text: &str) -> Result<u16, String> {
+    let number = text.parse().ok().filter(|number| *number != 0);
+    number.ok_or_else(|| "The port is a number from 1 to 65535.".to_owned())
 }
 
 fn secret(wanted: &Create) -> Result<Secret, Failure> {

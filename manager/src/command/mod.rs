@@ -16,13 +16,13 @@ mod users;
 
 use std::sync::Arc;
 
-use clap::CommandFactory;
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 use tokio::time::{Duration, Instant, timeout};
 
 use crate::agent::Agent;
 use crate::arguments::{Arguments, Command};
+use crate::completions;
 use crate::daemon::Daemon;
 use crate::fleet::{Fleet, Transport};
 use crate::machine::Machine;
@@ -121,8 +121,7 @@ pub async fn run(arguments: Arguments) -> Result<Exit, Failure> {
     let terminal = Terminal::new(arguments.json);
     let patience = arguments.timeout();
     if let Command::Completions { shell } = arguments.command {
-        let mut command = Arguments::command();
-        clap_complete::generate(shell, &mut command, "spectrum2_manager", &mut std::io::stdout());
+        terminal.print(&completions::script(shell));
         return Ok(Exit::Ok);
     }
     let (settings, warnings) = Settings::load(&arguments.config)?;

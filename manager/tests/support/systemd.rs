@@ -103,6 +103,12 @@ impl Manager {
             (id, carry_out(verb, unit))
         };
         let job = OwnedObjectPath::try_from(format!("/org/freedesktop/systemd1/job/{id}")).unwrap();
+        // Those of the sockets and the launcher, which end with the daemon.
+        for other in 1..=if verb == "stop" { 4 } else { 0 } {
+            let path = format!("/org/freedesktop/systemd1/job/{id}{other}");
+            let job = OwnedObjectPath::try_from(path).unwrap();
+            Self::job_removed(&emitter, id, job, "spectrum2-backend@other.socket", "done").await.unwrap();
+        }
         if let Some(result) = result {
             Self::job_removed(&emitter, id, job.clone(), name, result).await.unwrap();
         }
