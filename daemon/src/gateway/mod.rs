@@ -19,6 +19,7 @@ mod history;
 mod iq;
 mod message;
 mod muc;
+mod occupants;
 mod pool;
 mod presence;
 mod registration;

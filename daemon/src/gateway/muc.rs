@@ -13,6 +13,7 @@ use super::context::{Context, Pending};
 use super::event::Time;
 use super::history::{self, History, Past, Said};
 use super::message::{body, conversation};
+use super::occupants::Occupant;
 use super::presence;
 use super::room::{Client, Departure, ROOMS, Room, State, code};
 use super::timer::Timer;
@@ -60,7 +61,7 @@ impl Room {
     /// Shows a client who is there: first the others, then itself (XEP-0045 §7.2.3).
     fn show_occupants(&mut self, cx: &mut Context, user: &BareJid, client: &str) {
         let to = presence::full(user, client);
-        for (nick, occupant) in self.occupants.iter().filter(|(nick, _)| **nick != self.nick) {
+        for (nick, occupant) in self.occupants.iter().filter(|(nick, _)| *nick != self.nick) {
             let stanza = self.occupant_presence(cx, nick, occupant);
             cx.send(stanza.with("to", to.clone()));
         }
@@ -87,11 +88,12 @@ impl Room {
     /// The network let the user in: he is shown who is there.
     pub fn enter(&mut self, cx: &mut Context, user: &BareJid) {
         let returning = matches!(self.state, State::Returning(_));
-        if !self.occupants.contains_key(&self.nick) {
-            self.mention(&self.nick.clone(), &Participant::default());
+        if self.occupants.get(&self.nick).is_none() {
+            let own = Participant { nickname: self.nick.clone(), ..Participant::default() };
+            self.occupants.mention(&self.nick, Occupant::read(&own), true);
         }
         if returning {
-            for (nick, occupant) in self.take_stale() {
+            for (nick, occupant) in self.occupants.take_stale() {
                 self.unseen.is_gone(nick, occupant);
             }
             if cx.up {
@@ -202,7 +204,8 @@ impl Room {
     pub fn show_subject(&mut self, cx: &mut Context, user: &BareJid) {
         let id = cx.archive_id();
         let stanza = self.subject_message(cx, Some(id));
-        let nick = self.subject.as_ref().map(|(_, who)| self.shown(who).to_owned()).unwrap_or_default();
+        let from = stanza.attr("from").and_then(|from| from.split_once('/'));
+        let nick = from.map_or("", |(_, nick)| nick).to_owned();
         let past = Past { id, stamp: cx.wall_clock(), stanza };
         let said = Said { past, nick, late: false };
         self.archive(cx, user, &said);
@@ -274,7 +277,7 @@ impl Room {
 
     /// Ends the stay of all clients.
     pub fn expel(&self, cx: &mut Context, user: &BareJid, departure: &Departure<'_>) {
-        let stanza = self.departed_presence(cx, &self.nick, departure);
+        let stanza = self.own_departure(cx, departure);
         self.to_all(cx, user, stanza);
     }
 
@@ -507,7 +510,7 @@ impl User {
         if stanza.is_some() {
             // XEP-0045 §7.14.
             let departure = Departure::new(RoomReason::Other, None);
-            let answer = room.departed_presence(cx, &room.nick, &departure);
+            let answer = room.own_departure(cx, &departure);
             cx.send(answer.with("to", presence::full(&user, client)));
         }
         let deserted = room.clients.is_empty();
@@ -559,7 +562,7 @@ impl User {
         self.restore_rooms(cx);
         for name in self.rooms.names() {
             let Some(room) = self.rooms.by_name(&name) else { continue };
-            room.mark_stale();
+            room.occupants.mark_stale();
             let node = room.node.clone();
             self.ask_to_join(cx, &node);
         }
@@ -779,7 +782,7 @@ impl User {
     /// XEP-0045 §7.5.
     fn say_privately(&mut self, cx: &mut Context, node: &str, shown: &str, stanza: &Element) {
         let Some(room) = self.rooms.at(node) else { return };
-        let Some(nick) = room.nick_of(shown).map(str::to_owned) else {
+        let Some(nick) = room.occupants.nick_of(shown).map(str::to_owned) else {
             cx.refuse(stanza, ErrorType::Cancel, Condition::ItemNotFound, "Nobody has this nick here");
             return;
         };
@@ -838,7 +841,7 @@ impl User {
         // An occupant of another room, or a contact.
         let nick = guest.resource().map(|nick| nick.to_string());
         let contact = match self.rooms.at(guest_node.as_str()).zip(nick) {
-            Some((room, nick)) => room.nick_of(&nick).unwrap_or(&nick).to_owned(),
+            Some((room, nick)) => room.occupants.nick_of(&nick).unwrap_or(&nick).to_owned(),
             None => self.contacts.legacy_name(guest_node.as_str()),
         };
         let frame = Invitation {

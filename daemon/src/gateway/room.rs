@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 
 use serde::{Deserialize, Serialize};
 use sha1::{Digest, Sha1};
-use spectrum2_backend_protocol::{Affiliation, Participant, Role, RoomReason, StatusType};
+use spectrum2_backend_protocol::{Affiliation, Role, RoomReason, StatusType};
 use spectrum2_xmpp::{Element, ns};
 
 use super::archive;
@@ -15,6 +15,7 @@ use super::contact::fold;
 use super::context::Context;
 use super::event::Time;
 use super::history::{History, Memory};
+use super::occupants::{Occupant, Occupants, prepared};
 use super::presence;
 use super::room_flood::Unseen;
 use super::room_kept::KeptRooms;
@@ -22,8 +23,6 @@ use super::room_name;
 
 /// Rooms of one user.
 pub const ROOMS: usize = 200;
-/// Occupants of one room that are shown; the rest can be heard, but not seen.
-const OCCUPANTS: usize = 10_000;
 /// Messages of the user whose echo is awaited.
 const ECHOES: usize = 50;
 /// Rooms of the network that are remembered by name.
@@ -57,60 +56,6 @@ pub struct Client {
     pub waiting: bool,
 }
 
-/// Somebody in a room.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Occupant {
-    /// What the occupant may do there.
-    pub role: Role,
-    /// What the occupant may do for good.
-    pub affiliation: Affiliation,
-    /// Availability.
-    pub status: StatusType,
-    /// What the occupant says about it.
-    pub text: Option<Box<str>>,
-    /// SHA-1 of the avatar, in hexadecimal digits.
-    icon: Option<Box<str>>,
-    /// The nick to show; `None`: the one that is the key.
-    alias: Option<Box<str>>,
-    /// Of what the occupant id is made; `None`: of the nick.
-    origin: Option<Box<str>>,
-    /// Was not mentioned since the session came back.
-    stale: bool,
-}
-
-impl Occupant {
-    /// What a frame says of somebody who is in the room.
-    fn read(frame: &Participant) -> Self {
-        let own = |text: &Option<String>| text.as_deref().filter(|text| !text.is_empty()).map(Box::from);
-        Self {
-            role: frame.occupant_role(),
-            affiliation: frame.occupant_affiliation(),
-            status: frame.status_type(),
-            text: own(&frame.status_message),
-            icon: own(&frame.icon_hash).filter(|hash| is_hash(hash)),
-            alias: own(&frame.alias).filter(|alias| **alias != *frame.nickname && is_nick(alias)),
-            origin: own(&frame.contact),
-            stale: false,
-        }
-    }
-}
-
-impl Occupant {
-    /// The nick that is shown.
-    pub fn shown<'a>(&'a self, nick: &'a str) -> &'a str {
-        self.alias.as_deref().unwrap_or(nick)
-    }
-}
-
-/// What changed in a room when an occupant was mentioned.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Change {
-    /// Nothing to be shown.
-    Nothing,
-    /// The occupant is to be shown.
-    Shown,
-}
-
 /// A room of a user.
 #[derive(Debug, Serialize, Deserialize)]
 pub struct Room {
@@ -126,8 +71,8 @@ pub struct Room {
     pub state: State,
     /// The user's clients that are there, by resource.
     pub clients: BTreeMap<String, Client>,
-    /// Who is there, by nick.
-    pub occupants: BTreeMap<String, Occupant>,
+    /// Who is there.
+    pub occupants: Occupants,
     /// The subject, and the nick of who set it.
     pub subject: Option<(String, String)>,
     /// Whose changes are still to be shown, and what was shown of them before.
@@ -152,7 +97,7 @@ impl Room {
             nick,
             state: State::Wanted,
             clients: BTreeMap::new(),
-            occupants: BTreeMap::new(),
+            occupants: Occupants::default(),
             subject: None,
             unseen: Unseen::default(),
             memory: Memory::default(),
@@ -172,9 +117,11 @@ impl Room {
         cx.contact_bare(&self.node)
     }
 
-    /// JID of an occupant.
+    /// JID of an occupant; of the room, for who can have none.
     pub fn occupant_jid(&self, cx: &Context, nick: &str) -> String {
-        format!("{}@{}/{}", self.node, cx.jid, self.shown(nick))
+        let unknown = || prepared(nick);
+        let known = self.occupants.get(nick).map(|occupant| occupant.shown(nick).to_owned());
+        known.or_else(unknown).map_or_else(|| self.jid(cx), |shown| format!("{}/{shown}", self.jid(cx)))
     }
 
     /// The nick that is shown for an occupant: some networks have numbers for keys.
@@ -182,76 +129,14 @@ impl Room {
         self.occupants.get(nick).map_or(nick, |occupant| occupant.shown(nick))
     }
 
-    /// Whether an occupant is shown as just this.
-    pub fn shows(&self, shown: &str) -> bool {
-        self.occupants.get(shown).is_some_and(|occupant| occupant.alias.is_none())
-            || self.occupants.values().any(|occupant| occupant.alias.as_deref() == Some(shown))
-    }
-
-    /// The nick of the occupant who is shown as this.
-    pub fn nick_of(&self, shown: &str) -> Option<&str> {
-        if let Some((nick, occupant)) = self.occupants.get_key_value(shown)
-            && occupant.alias.is_none()
-        {
-            return Some(nick);
-        }
-        let is_it = |(nick, occupant): &(&String, &Occupant)| {
-            occupant.alias.as_deref() == Some(shown)
-                || (occupant.alias.is_none() && fold(nick) == fold(shown))
-        };
-        self.occupants.iter().find(is_it).map(|(nick, _)| nick.as_str())
-    }
-
-    /// The network mentions somebody who is in the room.
-    pub fn mention(&mut self, nick: &str, frame: &Participant) -> Change {
-        let mut occupant = Occupant::read(frame);
-        let full = self.occupants.len() >= OCCUPANTS;
-        match self.occupants.get_mut(nick) {
-            Some(known) => {
-                occupant.origin = known.origin.take().or(occupant.origin);
-                let change = if (Occupant { stale: false, ..known.clone() })
-                    == (Occupant { origin: None, ..occupant.clone() })
-                {
-                    Change::Nothing
-                } else {
-                    Change::Shown
-                };
-                *known = occupant;
-                change
-            }
-            None if full || !is_nick(nick) => Change::Nothing,
-            None => {
-                self.occupants.insert(nick.to_owned(), occupant);
-                Change::Shown
-            }
-        }
-    }
-
-    /// An occupant has another nick now. The occupant id stays (XEP-0421 §3).
-    pub fn rename(&mut self, old: &str, new: &str) -> Option<&Occupant> {
-        let mut occupant = self.occupants.remove(old)?;
-        occupant.origin.get_or_insert_with(|| old.into());
-        self.occupants.insert(new.to_owned(), occupant);
-        self.occupants.get(new)
-    }
-
-    /// Nobody was mentioned since the session came back.
-    pub fn mark_stale(&mut self) {
-        for occupant in self.occupants.values_mut() {
-            occupant.stale = true;
-        }
-    }
-
-    /// Takes out those who were not mentioned since the session came back.
-    pub fn take_stale(&mut self) -> Vec<(String, Occupant)> {
-        let nicks: Vec<String> =
-            self.occupants.iter().filter(|(_, o)| o.stale).map(|(nick, _)| nick.clone()).collect();
-        nicks.into_iter().filter_map(|nick| self.occupants.remove(&nick).map(|o| (nick, o))).collect()
-    }
-
-    /// An opaque id of an occupant (XEP-0421): of the person, where the network tells who that is; else of the nick.
+    /// An opaque id of who has this nick (XEP-0421).
     pub fn occupant_id(&self, nick: &str) -> Element {
-        let origin = self.occupants.get(nick).and_then(|occupant| occupant.origin.as_deref()).unwrap_or(nick);
+        self.id_of(nick, self.occupants.get(nick))
+    }
+
+    /// It is made of the person, where the network tells who that is; else of the nick.
+    fn id_of(&self, nick: &str, occupant: Option<&Occupant>) -> Element {
+        let origin = occupant.and_then(|occupant| occupant.origin.as_deref()).unwrap_or(nick);
         let mut hash = Sha1::new();
         hash.update(self.node.as_bytes());
         hash.update([0]);
@@ -271,7 +156,7 @@ impl Room {
         if !presence::is_visible(status) {
             status = StatusType::Online;
         }
-        let from = self.occupant_jid(cx, nick);
+        let from = format!("{}/{}", self.jid(cx), occupant.shown(nick));
         let text = occupant.text.as_deref().unwrap_or_default();
         let mut stanza = presence::build(&from, "", status, text);
         let mut x = Element::new("x", ns::MUC_USER).child(item(occupant.role, occupant.affiliation));
@@ -284,13 +169,24 @@ impl Room {
             stanza.push(Element::new("x", ns::VCARD_UPDATE).child(photo));
         }
         stanza.push(x);
-        stanza.push(self.occupant_id(nick));
+        stanza.push(self.id_of(nick, Some(occupant)));
         stanza
     }
 
-    /// The presence of somebody who is not there any more.
-    pub fn departed_presence(&self, cx: &Context, nick: &str, departure: &Departure<'_>) -> Element {
-        let from = self.occupant_jid(cx, nick);
+    /// The user's own presence when he is not there any more.
+    pub fn own_departure(&self, cx: &Context, departure: &Departure<'_>) -> Element {
+        self.departed_presence(cx, &self.nick, self.occupants.get(&self.nick), departure)
+    }
+
+    /// The presence of somebody who is not there any more, and what he was, if that is known.
+    pub fn departed_presence(
+        &self,
+        cx: &Context,
+        nick: &str,
+        occupant: Option<&Occupant>,
+        departure: &Departure<'_>,
+    ) -> Element {
+        let from = format!("{}/{}", self.jid(cx), occupant.map_or(nick, |occupant| occupant.shown(nick)));
         let removed = !departure.codes.is_empty();
         let mut stanza = presence::typed(from, "", "unavailable");
         let text = departure.text.filter(|text| !text.is_empty());
@@ -319,18 +215,19 @@ impl Room {
             x.push(code(110));
         }
         stanza.push(x);
-        stanza.push(self.occupant_id(nick));
+        stanza.push(self.id_of(nick, occupant));
         stanza
     }
 
     /// XEP-0045 §7.6: the nick that was shown goes, and says what the new one is.
     pub fn renamed_presence(&self, cx: &Context, old: &str, new: &str, occupant: &Occupant) -> Element {
-        let item = item(occupant.role, occupant.affiliation).with("nick", self.shown(new));
+        let item = item(occupant.role, occupant.affiliation).with("nick", occupant.shown(new));
         let mut x = Element::new("x", ns::MUC_USER).child(item).child(code(303));
         if new == self.nick {
             x.push(code(110));
         }
-        presence::typed(format!("{}/{old}", self.jid(cx)), "", "unavailable").child(x)
+        let id = self.id_of(new, Some(occupant));
+        presence::typed(format!("{}/{old}", self.jid(cx)), "", "unavailable").child(x).child(id)
     }
 
     /// The subject, for all clients; empty if there is none. With an id if it has just changed.
@@ -416,15 +313,6 @@ impl<'a> Departure<'a> {
         let departure = Self::new(RoomReason::Disconnected, Some("The gateway is being stopped"));
         Self { codes: &[332], ..departure }
     }
-}
-
-fn is_hash(text: &str) -> bool {
-    text.len() == 40 && text.bytes().all(|byte| byte.is_ascii_hexdigit())
-}
-
-/// Whether a nick can be part of a JID.
-pub fn is_nick(nick: &str) -> bool {
-    jid::ResourcePart::new(nick).is_ok_and(|prepared| prepared.as_str() == nick)
 }
 
 fn item(role: Role, affiliation: Affiliation) -> Element {
@@ -597,34 +485,22 @@ pub fn listed(cx: &Context, names: &[String], titles: &[String]) -> Vec<Listed> 
 
 #[cfg(test)]
 mod tests {
+    use spectrum2_backend_protocol::Participant;
+
     use super::*;
 
     fn room() -> Room {
         Room::new("#verona".into(), "#verona".into(), "romeo".into(), String::new())
     }
 
-    fn frame(nick: &str) -> Participant {
-        Participant { nickname: nick.into(), room: "#verona".into(), ..Default::default() }
-    }
-
     #[test]
     fn the_occupant_id_outlives_a_nick() {
         let mut room = room();
-        room.mention("tybalt", &frame("tybalt"));
+        let tybalt = Participant { nickname: "tybalt".into(), ..Default::default() };
+        room.occupants.mention("tybalt", Occupant::read(&tybalt), false);
         let id = room.occupant_id("tybalt");
-        room.rename("tybalt", "ty_cat");
+        room.occupants.rename("tybalt", "ty_cat");
         assert_eq!(room.occupant_id("ty_cat"), id);
         assert_ne!(room.occupant_id("nurse"), id);
-    }
-
-    #[test]
-    fn what_was_said_before_is_not_said_again() {
-        let mut room = room();
-        assert_eq!(room.mention("tybalt", &frame("tybalt")), Change::Shown);
-        assert_eq!(room.mention("tybalt", &frame("tybalt")), Change::Nothing);
-        room.rename("tybalt", "ty_cat");
-        assert_eq!(room.mention("ty_cat", &frame("ty_cat")), Change::Nothing);
-        let moderator = Participant { flag: 1, ..frame("ty_cat") };
-        assert_eq!(room.mention("ty_cat", &moderator), Change::Shown);
     }
 }

@@ -1,5 +1,5 @@
 //! Changes of occupants that are not shown at once: while the XMPP link is down, and when too many come together, as in a
-//! net-split. Of what happened to one occupant meanwhile only the outcome is shown, and nothing if all is as it was.
+//! net-split. Of what happened to one name meanwhile only the outcome is shown, and nothing if all is as it was.
 //!
 //! Shown late is who comes, goes or changes by himself. Who is removed, what the user himself does, and who speaks is
 //! shown at once.
@@ -13,7 +13,8 @@ use spectrum2_xmpp::Element;
 
 use super::context::Context;
 use super::event::Time;
-use super::room::{Departure, Occupant, Room};
+use super::occupants::Occupant;
+use super::room::{Departure, Room};
 use super::timer::Timer;
 
 /// So many changes in a room within [`WINDOW`] are shown at once.
@@ -24,11 +25,16 @@ const WINDOW: u64 = 1_000;
 const SLICE: usize = 500;
 const PAUSE: u64 = 20;
 
+/// Whom clients see under a name: nick and what he is.
+type Seen = Option<(String, Occupant)>;
+
 /// What is still to be shown of a room's occupants.
+///
+/// Of every name that is not here, clients see what is so.
 #[derive(Debug, Default, Serialize, Deserialize)]
 pub struct Unseen {
-    /// By nick: what the user's clients see, `None` if nobody of that nick.
-    before: BTreeMap<String, Option<Occupant>>,
+    /// What they see of the others.
+    before: BTreeMap<String, Seen>,
     /// Since when changes are counted, and how many there were.
     since: Time,
     changes: u32,
@@ -39,14 +45,7 @@ pub struct Unseen {
 impl Unseen {
     /// Somebody is found to be gone whom clients see.
     pub fn is_gone(&mut self, nick: String, before: Occupant) {
-        self.before.entry(nick).or_insert(Some(before));
-    }
-
-    /// Clients have been told that nobody is there who is shown as this.
-    pub fn is_hidden(&mut self, shown: &str) {
-        for (nick, before) in &mut self.before {
-            before.take_if(|before| before.shown(nick) == shown);
-        }
+        self.before.entry(before.shown(&nick).to_owned()).or_insert(Some((nick, before)));
     }
 
     /// When something is to be shown.
@@ -65,64 +64,69 @@ impl Unseen {
 }
 
 impl Room {
-    /// Shows all clients a change of an occupant who was `before`, now or late.
-    pub fn show_change(
-        &mut self,
-        cx: &mut Context,
-        user: &BareJid,
-        nick: &str,
-        before: Option<Occupant>,
-        stanza: Element,
-    ) {
-        let calm = nick == self.nick || self.unseen.is_calm(cx.now);
-        if cx.up && calm && !self.unseen.before.contains_key(nick) {
-            self.to_all(cx, user, stanza);
-            return;
+    /// Whom clients are to see under this name.
+    pub fn seen_as(&self, shown: &str) -> Seen {
+        self.occupants.seen_as(shown).map(|(nick, occupant)| (nick.to_owned(), occupant.clone()))
+    }
+
+    /// Shows all clients what became of a name, under which they were to see `before`: now, or late.
+    pub fn show_change(&mut self, cx: &mut Context, user: &BareJid, shown: &str, before: Seen, stanza: Element) {
+        let calm = shown == self.shown(&self.nick) || self.unseen.is_calm(cx.now);
+        if cx.up && calm && !self.unseen.before.contains_key(shown) {
+            self.show_at_once(cx, user, shown, stanza);
+        } else {
+            self.unseen.before.entry(shown.to_owned()).or_insert(before);
+            self.show_later(cx, user, WINDOW);
         }
-        self.unseen.before.entry(nick.to_owned()).or_insert(before);
+    }
+
+    /// Shows all clients a presence of this name.
+    pub fn show_at_once(&mut self, cx: &mut Context, user: &BareJid, shown: &str, stanza: Element) {
+        let goes = stanza.attr("type").is_some();
+        self.to_all(cx, user, stanza);
+        self.unseen.before.remove(shown);
+        if goes && self.occupants.seen_as(shown).is_some() {
+            // Somebody else has the same alias, and is out of sight now.
+            self.unseen.before.insert(shown.to_owned(), None);
+            self.show_later(cx, user, WINDOW);
+        }
+    }
+
+    fn show_later(&mut self, cx: &mut Context, user: &BareJid, pause: u64) {
         if cx.up {
-            let due = *self.unseen.due.get_or_insert(cx.now.after(WINDOW));
+            let due = *self.unseen.due.get_or_insert(cx.now.after(pause));
             cx.timers.set_earlier(Timer::Rooms(user.clone()), due);
         }
     }
 
-    /// Shows what is late of one occupant, because of what follows.
-    pub fn show_now(&mut self, cx: &mut Context, user: &BareJid, nick: &str) {
-        let Some(before) = self.unseen.before.remove(nick) else { return };
-        if self.occupants.get(nick) == before.as_ref() {
+    /// Shows what is late of one name, because of what follows.
+    pub fn show_now(&mut self, cx: &mut Context, user: &BareJid, shown: &str) {
+        let Some(before) = self.unseen.before.remove(shown) else { return };
+        let now = self.seen_as(shown);
+        if now == before {
             return;
         }
-        let now = self.occupants.remove(nick);
-        if let Some(before) = before {
-            // Who is gone goes under the name that was shown, which may not be the nick.
-            let seen = before.shown(nick).to_owned();
-            // An alias stays with its owner when his nick changes.
-            let taken_over = self.shows(&seen);
-            self.occupants.insert(nick.to_owned(), before);
-            if !taken_over && now.as_ref().is_none_or(|now| now.shown(nick) != seen) {
-                let goes = self.departed_presence(cx, nick, &Departure::new(RoomReason::Other, None));
-                self.to_all(cx, user, goes);
-                self.unseen.is_hidden(&seen);
+        let stanza = match (before, now) {
+            (_, Some((nick, occupant))) => self.occupant_presence(cx, &nick, &occupant),
+            (Some((nick, occupant)), None) => {
+                let departure = Departure::new(RoomReason::Other, None);
+                self.departed_presence(cx, &nick, Some(&occupant), &departure)
             }
-            self.occupants.remove(nick);
-        }
-        if let Some(now) = now {
-            let occupant = self.occupants.entry(nick.to_owned()).or_insert(now).clone();
-            let comes = self.occupant_presence(cx, nick, &occupant);
-            self.to_all(cx, user, comes);
-        }
+            (None, None) => return,
+        };
+        self.to_all(cx, user, stanza);
     }
 
     /// Shows a part of what is late, or all of it.
     pub fn show_late(&mut self, cx: &mut Context, user: &BareJid, all: bool) {
         let most = if all { usize::MAX } else { SLICE };
-        let nicks: Vec<String> = self.unseen.before.keys().take(most).cloned().collect();
-        for nick in nicks {
-            self.show_now(cx, user, &nick);
+        let names: Vec<String> = self.unseen.before.keys().take(most).cloned().collect();
+        for name in names {
+            self.show_now(cx, user, &name);
         }
-        self.unseen.due = (!self.unseen.before.is_empty()).then(|| cx.now.after(PAUSE));
-        if let Some(due) = self.unseen.due {
-            cx.timers.set_earlier(Timer::Rooms(user.clone()), due);
+        self.unseen.due = None;
+        if !self.unseen.before.is_empty() {
+            self.show_later(cx, user, PAUSE);
         }
     }
 }

@@ -13,7 +13,8 @@ use super::contact::fold;
 use super::context::Context;
 use super::history::{Past, Said};
 use super::message::{Content, Part};
-use super::room::{Change, Departure, Room, State, is_nick};
+use super::occupants::{Occupant, is_nick};
+use super::room::{Departure, Room, State};
 use super::user::User;
 
 impl User {
@@ -151,7 +152,7 @@ impl User {
         if nick.is_empty()
             && let Some(node) = self.rooms.private.get(&fold(&frame.buddy_name))
             && let Some(room) = self.rooms.at(node)
-            && room.occupants.contains_key(&frame.buddy_name)
+            && room.occupants.get(&frame.buddy_name).is_some()
         {
             // On networks without private messages in rooms the answer to one comes as any message does.
             let name = room.name.clone();
@@ -161,7 +162,8 @@ impl User {
         let Some(room) = self.rooms.by_name(&frame.buddy_name) else { return !nick.is_empty() };
         cx.counters.to_xmpp += 1;
         if cx.up {
-            room.show_now(cx, &self.jid, nick);
+            let shown = room.shown(nick).to_owned();
+            room.show_now(cx, &self.jid, &shown);
         }
         if nick == room.nick
             && let Some(stanza) = room.take_echo(&frame.message)
@@ -169,11 +171,10 @@ impl User {
             self.reflect(cx, stanza);
             return true;
         }
-        let from = if !is_nick(nick) || fold(nick) == fold(&room.name) {
-            room.jid(cx)
-        } else {
-            room.occupant_jid(cx, nick)
-        };
+        // What is said by nobody, or by somebody who can have no JID, the room says.
+        let nick = if fold(nick) == fold(&room.name) { "" } else { nick };
+        let from = room.occupant_jid(cx, nick);
+        let shown = from.split_once('/').map_or("", |(_, shown)| shown).to_owned();
         let stamp = frame.timestamp.as_deref().and_then(xep_0082::from_legacy);
         let stamp = stamp.as_deref().and_then(xep_0082::to_unix_ms);
         for part in Content::read(cx, frame).parts(cx) {
@@ -183,8 +184,7 @@ impl User {
                 stanza.push(room.occupant_id(nick));
             }
             let past = Past { id, stamp: stamp.unwrap_or_else(|| cx.wall_clock()), stanza };
-            let shown = if is_nick(nick) { room.shown(nick).to_owned() } else { String::new() };
-            room.say(cx, &self.jid, Said { past, nick: shown, late: stamp.is_some() });
+            room.say(cx, &self.jid, Said { past, nick: shown.clone(), late: stamp.is_some() });
         }
         true
     }
@@ -200,6 +200,7 @@ impl User {
                 .with("type", "chat")
                 .with("id", cx.id());
             let stanza = with_content(stanza, part).child(Element::new("x", ns::MUC_USER));
+            let stanza = stanza.child(room.occupant_id(nick));
             if room.clients.is_empty() {
                 // A user who stays connected without a client: his server keeps it for him (XEP-0160).
                 cx.send(stanza.with("to", self.jid.as_str()));
@@ -288,7 +289,7 @@ fn rename_self(cx: &mut Context, user: &jid::BareJid, room: &mut Room, new: &str
     if room.nick == new {
         return;
     }
-    if room.is_entered() && room.occupants.contains_key(&room.nick) {
+    if room.is_entered() && room.occupants.get(&room.nick).is_some() {
         let old = room.nick.clone();
         renamed(cx, user, room, &old, new);
     }
@@ -296,78 +297,94 @@ fn rename_self(cx: &mut Context, user: &jid::BareJid, room: &mut Room, new: &str
 }
 
 fn renamed(cx: &mut Context, user: &jid::BareJid, room: &mut Room, old: &str, new: &str) {
-    if !room.occupants.contains_key(old) || old == new {
+    if room.occupants.get(old).is_none() || old == new {
         return;
     }
-    let shown = room.shown(old).to_owned();
-    let before = room.occupants.get(old).cloned();
-    room.rename(old, new);
+    let was = room.shown(old).to_owned();
+    let before = room.seen_as(&was);
+    let displaced = room.seen_as(new);
+    room.occupants.rename(old, new);
     if room.nick == old {
         new.clone_into(&mut room.nick);
+        let shown = room.shown(new).to_owned();
         for client in room.clients.values_mut() {
-            new.clone_into(&mut client.asked);
+            client.asked.clone_from(&shown);
         }
     }
-    if !room.is_entered() {
+    if room.is_entered() {
+        show_rename(cx, user, room, new, (&was, before), displaced);
+    }
+}
+
+/// Shows that who has this nick was seen as somebody else, and who was seen there before, if anybody.
+fn show_rename(
+    cx: &mut Context,
+    user: &jid::BareJid,
+    room: &mut Room,
+    nick: &str,
+    (was, before): (&str, Option<(String, Occupant)>),
+    displaced: Option<(String, Occupant)>,
+) {
+    let Some(occupant) = room.occupants.get(nick) else { return };
+    let shown = occupant.shown(nick).to_owned();
+    let comes = room.occupant_presence(cx, nick, occupant);
+    if shown == was {
         return;
     }
-    let Some(occupant) = room.occupants.get(new) else { return };
-    let goes = room.renamed_presence(cx, &shown, new, occupant);
-    let comes = room.occupant_presence(cx, new, occupant);
-    if room.nick == new && cx.up {
+    let goes = room.renamed_presence(cx, was, nick, occupant);
+    if room.nick == nick && cx.up {
         // The user himself: his clients must not miss it.
-        room.to_all(cx, user, goes);
-        room.unseen.is_hidden(&shown);
-        room.to_all(cx, user, comes);
-        return;
+        room.show_at_once(cx, user, was, goes);
+        room.show_at_once(cx, user, &shown, comes);
+    } else {
+        room.show_change(cx, user, was, before, goes);
+        room.show_change(cx, user, &shown, displaced, comes);
     }
-    room.show_change(cx, user, old, before, goes);
-    room.show_change(cx, user, new, None, comes);
 }
 
 fn departed(cx: &mut Context, user: &jid::BareJid, room: &mut Room, frame: &Participant) {
+    let nick = frame.nickname.as_str();
     // The user's own end is told by ROOM_LEFT, or by a flag.
-    if frame.nickname == room.nick || !room.occupants.contains_key(&frame.nickname) {
+    if nick == room.nick {
         return;
     }
-    if room.is_entered() {
-        let departure =
-            Departure::new(frame.departure(), frame.status_message.as_deref()).by(frame.actor.as_deref());
-        let removed = departure.is_removal() && cx.up;
-        if removed {
-            room.show_now(cx, user, &frame.nickname);
-        }
-        let stanza = room.departed_presence(cx, &frame.nickname, &departure);
-        let shown = room.shown(&frame.nickname).to_owned();
-        let before = room.occupants.remove(&frame.nickname);
-        if removed {
-            room.to_all(cx, user, stanza);
-            room.unseen.is_hidden(&shown);
-        } else {
-            room.show_change(cx, user, &frame.nickname, before, stanza);
-        }
+    let shown = room.shown(nick).to_owned();
+    let departure =
+        Departure::new(frame.departure(), frame.status_message.as_deref()).by(frame.actor.as_deref());
+    let removed = departure.is_removal() && cx.up;
+    if removed && room.is_entered() {
+        room.show_now(cx, user, &shown);
     }
-    room.occupants.remove(&frame.nickname);
+    let before = room.seen_as(&shown);
+    let Some(occupant) = room.occupants.remove(nick) else { return };
+    if !room.is_entered() {
+        return;
+    }
+    let stanza = room.departed_presence(cx, nick, Some(&occupant), &departure);
+    if removed {
+        room.show_at_once(cx, user, &shown, stanza);
+    } else {
+        room.show_change(cx, user, &shown, before, stanza);
+    }
 }
 
 fn mentioned(cx: &mut Context, user: &jid::BareJid, room: &mut Room, frame: &Participant) {
     let nick = frame.nickname.as_str();
-    let before = room.occupants.get(nick).cloned();
-    let shown = room.shown(nick).to_owned();
-    if room.mention(nick, frame) == Change::Nothing || !room.is_entered() {
+    let own = nick == room.nick;
+    let was = room.occupants.get(nick).map(|occupant| occupant.shown(nick).to_owned());
+    let before = was.as_deref().and_then(|was| room.seen_as(was));
+    let occupant = Occupant::read(frame);
+    let shown = occupant.shown(nick).to_owned();
+    let displaced = room.seen_as(&shown);
+    if !room.occupants.mention(nick, occupant, own) || !room.is_entered() {
         return;
     }
-    let Some(occupant) = room.occupants.get(nick) else { return };
-    let comes = room.occupant_presence(cx, nick, occupant);
-    let renamed = before.is_some() && shown != room.shown(nick);
-    let goes = renamed.then(|| room.renamed_presence(cx, &shown, nick, occupant));
-    if let Some(goes) = goes.filter(|_| cx.up) {
-        // What is late is late under one name.
-        room.show_now(cx, user, nick);
-        room.to_all(cx, user, goes);
-        room.unseen.is_hidden(&shown);
-        room.to_all(cx, user, comes);
-        return;
+    match was.filter(|was| *was != shown) {
+        Some(was) => show_rename(cx, user, room, nick, (&was, before), displaced),
+        None => {
+            let Some(occupant) = room.occupants.get(nick) else { return };
+            let comes = room.occupant_presence(cx, nick, occupant);
+            room.show_change(cx, user, &shown, displaced, comes);
+        }
     }
-    room.show_change(cx, user, nick, before, comes);
 }

@@ -172,7 +172,7 @@ impl User {
         match room {
             None => cx.refuse(iq, ErrorType::Cancel, Condition::NotAcceptable, "You are not in the room"),
             Some(room) if nick == room.shown(&room.nick) => cx.send(iq_result(iq)),
-            Some(room) if room.nick_of(&nick).is_some() => {
+            Some(room) if room.occupants.nick_of(&nick).is_some() => {
                 cx.refuse(iq, ErrorType::Cancel, Condition::ServiceUnavailable, "");
             }
             Some(_) => cx.refuse(iq, ErrorType::Cancel, Condition::ItemNotFound, ""),
@@ -246,9 +246,9 @@ impl User {
         let room = self.entered(iq, node).filter(|_| role.is_some() || affiliation.is_some())?;
         let jid = item.attr("jid").and_then(|jid| jid.parse::<jid::Jid>().ok());
         let nickname = match (item.attr("nick"), jid) {
-            (Some(shown), _) => room.nick_of(shown).unwrap_or(shown).to_owned(),
+            (Some(shown), _) => room.occupants.nick_of(shown).unwrap_or(shown).to_owned(),
             (None, Some(jid)) if jid.domain() == cx.jid.domain() => match presence::resource(&jid) {
-                Some(shown) => room.nick_of(shown).unwrap_or(shown).to_owned(),
+                Some(shown) => room.occupants.nick_of(shown).unwrap_or(shown).to_owned(),
                 None => self.contacts.legacy_name(jid.node()?.as_str()),
             },
             _ => return None,

@@ -48,7 +48,7 @@ impl User {
         }
         let name = match (self.rooms.at(node), nick_of(iq)) {
             (None, _) => self.contacts.legacy_name(node),
-            (Some(room), Some(shown)) => match room.nick_of(&shown) {
+            (Some(room), Some(shown)) => match room.occupants.nick_of(&shown) {
                 Some(nick) => format!("{}/{nick}", room.name),
                 None => {
                     cx.refuse(iq, ErrorType::Cancel, Condition::ItemNotFound, "Nobody has this nick here");

@@ -93,13 +93,22 @@ fn step() -> impl Strategy<Value = Step> {
         3 => (0..6u8).prop_map(Step::Goes),
         1 => (0..6u8).prop_map(Step::Kicked),
         2 => (0..6u8, 0..6u8).prop_map(|(one, other)| Step::Renamed(one, other)),
-        1 => (0..6u8, 0..3u8).prop_map(|(who, alias)| Step::Aliased(who, alias)),
+        1 => (0..6u8, 0..4u8).prop_map(|(who, alias)| Step::Aliased(who, alias)),
         2 => any::<bool>().prop_map(Step::Crowd),
         2 => (0..1_500u16).prop_map(Step::Passes),
         1 => any::<bool>().prop_map(Step::Link),
         1 => Just(Step::Joins),
         1 => Just(Step::SessionBreaks),
     ]
+}
+
+/// The name that is to be seen; the last alias may be anybody's.
+fn shown(who: &str, alias: u8) -> String {
+    match alias {
+        0 => who.to_owned(),
+        3 => "everyman".to_owned(),
+        _ => format!("{who}-{alias}"),
+    }
 }
 
 /// The network, which knows who is in the room, by nick and alias.
@@ -113,7 +122,7 @@ struct Network {
 
 impl Network {
     fn mention(&mut self, who: &str) {
-        let alias = self.there.get(who).filter(|alias| **alias > 0).map(|alias| format!("{who}-{alias}"));
+        let alias = self.there.get(who).filter(|alias| **alias > 0).map(|alias| shown(who, *alias));
         let Frame::ParticipantChanged(frame) = occupant(who, 0) else { return };
         self.stage.network(self.link, Frame::ParticipantChanged(Participant { alias, ..frame }));
     }
@@ -231,8 +240,7 @@ proptest! {
         network.step(&Step::Passes(10_000));
         watch(&network.stage.stanzas, ROMEO, &mut seen);
         watch(&network.stage.stanzas, "romeo@example.org/study", &mut later);
-        let shown = |(who, alias): (&String, &u8)| if *alias > 0 { format!("{who}-{alias}") } else { who.clone() };
-        let mut there: BTreeSet<String> = network.there.iter().map(shown).collect();
+        let mut there: BTreeSet<String> = network.there.iter().map(|(who, alias)| shown(who, *alias)).collect();
         there.insert("Romeo".to_owned());
         prop_assert_eq!(&seen, &there);
         if !later.is_empty() {
