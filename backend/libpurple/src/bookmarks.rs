@@ -24,7 +24,8 @@ pub struct Bookmarks {
     wanted: bool,
     /// On an XMPP network: JID and name to show.
     found: BTreeMap<String, String>,
-    told: Vec<(String, String)>,
+    /// The last list that the daemon got; none: not even an empty one.
+    told: Option<Vec<(String, String)>>,
     due: Option<Instant>,
 }
 
@@ -72,8 +73,8 @@ impl Session {
         let mut all = self.bookmarks.found.clone();
         all.extend(self.account.listed_chats());
         let all: Vec<(String, String)> = all.into_iter().take(MAX_ROOMS).collect();
-        if all != self.bookmarks.told {
-            self.bookmarks.told.clone_from(&all);
+        if self.bookmarks.told.as_ref() != Some(&all) {
+            self.bookmarks.told = Some(all.clone());
             let user = Some(self.user.clone());
             let (rooms, names) =
                 all.into_iter().map(|(name, title)| (name, html::from_network(&title).plain)).unzip();

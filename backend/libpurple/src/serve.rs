@@ -211,16 +211,21 @@ impl Server {
 
     fn capabilities(&self) -> Capabilities {
         let protocol = Protocol::find(&self.settings.protocol);
+        let irc = self.settings.protocol == "prpl-irc";
         let extensions = [extension::ACK, extension::ERASE, extension::PROBLEM, extension::ROOMS];
         let extensions = extensions.map(str::to_owned).into();
         Capabilities {
             need_password: Some(!protocol.is_some_and(Protocol::needs_no_password)),
             password_optional: Some(protocol.is_some_and(Protocol::password_is_optional)),
-            need_registration: Some(!self.settings.server_mode && self.settings.protocol != "prpl-irc"),
+            need_registration: Some(!self.settings.server_mode && !irc),
             receipts: Some(false),
             muc: Some(true),
             rawxml: Some(false),
             disable_jid_escaping: Some(false),
+            // RFC 2811 §2.1: a name without one of these is a nick.
+            room_prefixes: Some(if irc { "#&+!" } else { "" }.to_owned()),
+            // RFC 2812 §1.3, RFC 7622 §3.3.
+            caseless_rooms: Some(irc || self.settings.protocol == "prpl-jabber"),
             extensions,
             ..Capabilities::default()
         }

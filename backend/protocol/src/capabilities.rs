@@ -50,6 +50,10 @@ pub struct Capabilities {
     pub disable_jid_escaping: Option<bool>,
     /// `features.send_buddies_on_login`: the backend wants BUDDIES after LOGIN.
     pub send_buddies_on_login: Option<bool>,
+    /// `rooms.prefixes`, ours: what has none of these as its first character is no room's name. Empty: any name may be one.
+    pub room_prefixes: Option<String>,
+    /// `rooms.caseless`, ours: rooms' names are the same in capitals and in small letters.
+    pub caseless_rooms: Option<bool>,
     /// Names in `[extensions]`, see [`extension`]. They hold for one connection.
     pub extensions: BTreeSet<String>,
 }
@@ -82,6 +86,8 @@ impl Capabilities {
             rawxml,
             disable_jid_escaping,
             send_buddies_on_login,
+            room_prefixes,
+            caseless_rooms,
             extensions,
         } = self;
         *need_password = need_password.or(later.need_password);
@@ -92,6 +98,10 @@ impl Capabilities {
         *rawxml = rawxml.or(later.rawxml);
         *disable_jid_escaping = disable_jid_escaping.or(later.disable_jid_escaping);
         *send_buddies_on_login = send_buddies_on_login.or(later.send_buddies_on_login);
+        *caseless_rooms = caseless_rooms.or(later.caseless_rooms);
+        if room_prefixes.is_none() {
+            room_prefixes.clone_from(&later.room_prefixes);
+        }
         if extra_fields.is_empty() {
             extra_fields.clone_from(&later.extra_fields);
         }
@@ -114,6 +124,11 @@ impl Capabilities {
             ("features", "rawxml") => &mut self.rawxml,
             ("features", "disable_jid_escaping") => &mut self.disable_jid_escaping,
             ("features", "send_buddies_on_login") => &mut self.send_buddies_on_login,
+            ("rooms", "caseless") => &mut self.caseless_rooms,
+            ("rooms", "prefixes") => {
+                self.room_prefixes.get_or_insert_with(|| value.to_owned());
+                return;
+            }
             ("registration", "extraField") if self.extra_fields.len() < MAX_NAMES => {
                 self.extra_fields.push(value.to_owned());
                 return;
@@ -150,6 +165,13 @@ impl fmt::Display for Capabilities {
         flag(f, "rawxml", self.rawxml)?;
         flag(f, "disable_jid_escaping", self.disable_jid_escaping)?;
         flag(f, "send_buddies_on_login", self.send_buddies_on_login)?;
+        if self.caseless_rooms.is_some() || self.room_prefixes.is_some() {
+            writeln!(f, "[rooms]")?;
+        }
+        flag(f, "caseless", self.caseless_rooms)?;
+        if let Some(prefixes) = &self.room_prefixes {
+            writeln!(f, "prefixes={prefixes}")?;
+        }
         if !self.extensions.is_empty() {
             writeln!(f, "[extensions]")?;
         }
@@ -216,6 +238,18 @@ mod tests {
         assert_eq!(
             Capabilities::parse("muc=1\n[features\n[features]\nmuc=maybe\nnew=1\n]["),
             Capabilities::default()
+        );
+    }
+
+    #[test]
+    fn how_rooms_are_named_survives_the_round_trip() {
+        let text = "[registration]\n[features]\n[rooms]\ncaseless=1\nprefixes=#&\n";
+        let mut capabilities = Capabilities::parse(text);
+        assert_eq!(capabilities.to_string(), text);
+        capabilities.merge(&Capabilities::parse("[rooms]\nprefixes=\ncaseless=0"));
+        assert_eq!(
+            (capabilities.room_prefixes.as_deref(), capabilities.caseless_rooms),
+            (Some("#&"), Some(true))
         );
     }
 

@@ -17,7 +17,7 @@ use tracing::{error, warn};
 use super::context::{Context, Pending};
 use super::timer::Timer;
 use super::user::User;
-use crate::storage::{self, Answer, Line, Page, Request, Wanted};
+use crate::storage::{self, Answer, Archived, Lines, NewLine, Page, Request, Wanted};
 
 /// Messages that are written together: many, because what each room costs is paid once.
 const BATCH: usize = 1_000;
@@ -41,7 +41,7 @@ const BITS: u32 = 20;
 /// What is on its way to the archives.
 #[derive(Debug, Default, Serialize, Deserialize)]
 pub struct Outgoing {
-    lines: Vec<Line>,
+    lines: Lines,
     under_way: usize,
     /// The last id that was given.
     last: i64,
@@ -55,6 +55,40 @@ pub struct Asked {
     iq: Element,
     queryid: Option<String>,
     flipped: bool,
+}
+
+/// Writes a message without what its line says already: who said it, where, and under which id. Most of it would be that.
+pub fn write(message: &Element, id: i64, out: &mut String) {
+    let name = name_of(id);
+    message.write_without(
+        out,
+        |attribute, value| matches!(attribute, "from" | "type") || (attribute == "id" && value == name),
+        |child| child.is("stanza-id", ns::SID),
+    );
+}
+
+/// A message of the archive of the room with this JID, with all that it had.
+pub fn read(line: &Archived, room: &str) -> Option<Element> {
+    let Ok(mut message) = Element::parse(&line.message) else {
+        warn!(id = line.id, "a message in the archive is no XML");
+        return None;
+    };
+    let name = name_of(line.id);
+    if message.attr("from").is_none() {
+        let slash = if line.nick.is_empty() { "" } else { "/" };
+        message.set_attr("from", format!("{room}{slash}{}", line.nick));
+        message.set_attr("type", "groupchat");
+        message.push(stanza_id(room, line.id));
+    }
+    if message.attr("id").is_none() {
+        message.set_attr("id", name);
+    }
+    Some(message)
+}
+
+/// The id of a message in a room's archive (XEP-0359, XEP-0313 §3.5).
+pub fn stanza_id(room: &str, id: i64) -> Element {
+    Element::new("stanza-id", ns::SID).with("by", room).with("id", name_of(id))
 }
 
 /// An id as it is shown (XEP-0359).
@@ -93,12 +127,18 @@ impl Context {
         self.archive.last = self.archive.last.max(newest);
     }
 
-    /// A message is to be archived.
-    pub(super) fn archive(&mut self, line: Line) {
+    /// A message of a room of this user is to be archived, as `write` writes it.
+    pub(super) fn archive(
+        &mut self,
+        user: &BareJid,
+        room: &str,
+        line: NewLine<'_>,
+        write: impl FnOnce(&mut String),
+    ) {
         if self.archive.lines.is_empty() {
             self.timers.set(Timer::Archive, self.now.after(DELAY));
         }
-        self.archive.lines.push(line);
+        self.archive.lines.push(user, room, line, write);
         if self.archive.lines.len() >= BATCH {
             self.flush_archive();
         }
@@ -130,7 +170,7 @@ impl Context {
 
     /// Nothing more is archived for a user who is registered no more.
     pub(super) fn unarchive(&mut self, user: &BareJid) {
-        self.archive.lines.retain(|line| line.owner != *user);
+        self.archive.lines.remove_owner(user);
         self.timers.set_once(Timer::Prune, self.now.after(STEP));
     }
 
@@ -188,10 +228,7 @@ impl Context {
             lines.reverse();
         }
         for line in lines {
-            let Ok(message) = Element::parse(&line.message) else {
-                warn!(id = line.id, "a message in the archive is no XML");
-                continue;
-            };
+            let Some(message) = read(&line, iq.attr("to").unwrap_or_default()) else { continue };
             let result = xep_0313::result(asked.queryid.as_deref(), &name_of(line.id), line.stamp, message);
             let id = self.id();
             let stanza = Element::new("message", ns::CLIENT)

@@ -57,6 +57,12 @@ pub enum Query {
     Bookmarks,
     /// A bookmark was set for this JID.
     BookmarkSet(String),
+    /// The bookmark for this JID was removed.
+    BookmarkGone(String),
+    /// A user's bookmarks in private storage, where the server lets us read them.
+    PrivateBookmarks,
+    /// They were written, with new ones for these JIDs.
+    PrivateBookmarksSet(Vec<String>),
     /// A user's own vCard, for his avatar of this hash.
     OwnVCard(String),
 }

@@ -295,10 +295,19 @@ impl Context {
 
     /// The local part for a room's name; `None` if it is too long for one.
     pub(super) fn room_node(&self, name: &str) -> Option<String> {
-        // Their names are the same in capitals and in small letters (RFC 2812 §1.3, RFC 7622 §3.3).
-        let caseless =
-            matches!(self.config.service.protocol.as_str(), "prpl-irc" | "prpl-jabber" | "irc" | "xmpp");
+        // COMPAT(Spectrum 2): its backends do not say whether names are the same in capitals and in small letters.
+        let known =
+            || matches!(self.config.service.protocol.as_str(), "prpl-irc" | "prpl-jabber" | "irc" | "xmpp");
+        let caseless = self.capabilities.caseless_rooms.unwrap_or_else(known);
         room_name::node(name, self.escaping(), caseless)
+    }
+
+    /// Whether a room of the network can have this name.
+    pub(super) fn is_room_name(&self, name: &str) -> bool {
+        // COMPAT(Spectrum 2): its backends do not say how names begin; on IRC, RFC 2811 §2.1 does.
+        let irc = matches!(self.config.service.protocol.as_str(), "prpl-irc" | "irc");
+        let prefixes = self.capabilities.room_prefixes.as_deref().unwrap_or(if irc { "#&+!" } else { "" });
+        prefixes.is_empty() || name.starts_with(|first| prefixes.contains(first))
     }
 
     /// Whether contacts' JIDs are escaped as XEP-0106 says, or have `%` for `@`.

@@ -127,7 +127,7 @@ impl Mark {
 }
 
 /// FNV-1a: the same in every build, so that it may be written down.
-fn hash(nick: &str, text: &str) -> u32 {
+pub fn hash(nick: &str, text: &str) -> u32 {
     let bytes = nick.bytes().chain([0]).chain(text.trim().bytes());
     bytes.fold(0x811c_9dc5, |hash, byte| (hash ^ u32::from(byte)).wrapping_mul(0x0100_0193))
 }

@@ -2,10 +2,10 @@
 
 use spectrum2_xmpp::stanza::{Condition, ErrorType, StanzaError, iq_result};
 use spectrum2_xmpp::xep_0030::Info;
-use spectrum2_xmpp::xep_0356::Privileges;
 use spectrum2_xmpp::{Element, ns, xep_0092, xep_0100, xep_0106};
 
 use super::adhoc;
+use super::bookmarks;
 use super::context::{Context, Query};
 use super::disco;
 use super::presence;
@@ -165,13 +165,14 @@ impl User {
             Query::RosterToClear => self.clear_roster(cx, payload.filter(|p| p.is("query", ns::ROSTER))),
             Query::RosterSet(node) => self.roster_was_set(cx, &node, failure(answer)),
             Query::Introduction => self.introduced(cx, failure(answer)),
-            Query::Bookmarks => {
-                let inner = payload.and_then(Privileges::iq_answer);
-                self.bookmarks_known(cx, inner.and_then(|iq| iq.find("pubsub", ns::PUBSUB)));
-            }
+            Query::Bookmarks => self.bookmarks_known(cx, &bookmarks::answer(answer)),
             Query::BookmarkSet(jid) => {
-                let inner = payload.and_then(Privileges::iq_answer);
-                self.bookmark_was_set(cx, &jid, inner.is_some_and(|iq| iq.attr("type") == Some("result")));
+                self.bookmarks_were_set(cx, &[jid], bookmarks::answer(answer).is_ok());
+            }
+            Query::BookmarkGone(jid) => self.bookmark_is_gone(cx, jid, bookmarks::answer(answer).is_ok()),
+            Query::PrivateBookmarks => self.private_bookmarks_known(cx, &bookmarks::answer(answer)),
+            Query::PrivateBookmarksSet(jids) => {
+                self.bookmarks_were_set(cx, &jids, bookmarks::answer(answer).is_ok());
             }
             Query::OwnVCard(hash) => self.own_vcard(cx, payload.filter(|p| p.is("vCard", ns::VCARD)), hash),
         }

@@ -388,7 +388,7 @@ impl Gateway {
         if known.edition != Edition::Two || privileges.edition == Edition::Two {
             *known = privileges;
         }
-        if known.iq_pubsub {
+        if known.iq_pubsub || known.iq_private {
             for (_, user) in self.users.iter_mut().filter(|(jid, _)| jid.domain() == from.domain()) {
                 user.tell_bookmarks(&mut self.cx);
             }

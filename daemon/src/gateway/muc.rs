@@ -8,6 +8,7 @@ use spectrum2_backend_protocol::{Frame, Invitation, Participant, Room as RoomFra
 use spectrum2_xmpp::stanza::{Condition, ErrorType};
 use spectrum2_xmpp::{Element, ns, xep_0071};
 
+use super::archive;
 use super::contact::fold;
 use super::context::{Context, Pending};
 use super::event::Time;
@@ -15,10 +16,10 @@ use super::history::{self, History, Past, Said};
 use super::message::{body, conversation};
 use super::occupants::Occupant;
 use super::presence;
-use super::room::{Client, Departure, ROOMS, Room, State, code};
+use super::room::{Client, Departure, Listing, ROOMS, Room, State, code};
 use super::timer::Timer;
 use super::user::User;
-use crate::storage::{self, Answer, Line, Wanted};
+use crate::storage::{self, Answer, NewLine, Wanted};
 
 /// The network must have answered a join by then.
 const JOIN: u64 = 60_000;
@@ -188,14 +189,9 @@ impl Room {
     fn archive(&self, cx: &mut Context, user: &BareJid, said: &Said) -> bool {
         let archives = cx.archive_size() > 0;
         if archives {
-            cx.archive(Line {
-                owner: user.clone(),
-                room: self.node.clone(),
-                id: said.past.id,
-                stamp: said.past.stamp,
-                nick: said.nick.clone(),
-                message: said.past.stanza.to_xml(),
-            });
+            let Past { id, stamp, stanza } = &said.past;
+            let line = NewLine { id: *id, stamp: *stamp, nick: &said.nick };
+            cx.archive(user, &self.node, line, |out| archive::write(stanza, *id, out));
         }
         archives
     }
@@ -574,6 +570,7 @@ impl User {
         for room in self.rooms.iter_mut() {
             room.state = if room.is_entered() { State::Lost } else { State::Wanted };
         }
+        self.rooms.listing = Listing::Unknown;
         self.rooms.listed = None;
     }
 
@@ -595,6 +592,8 @@ impl User {
         }
         self.rooms.list = Vec::new();
         self.rooms.bookmarks = Vec::new();
+        self.rooms.listing = Listing::Unknown;
+        self.rooms.no_pep = false;
         self.rooms.listed = None;
         self.resources.retain(|_, resource| !resource.guest);
     }
@@ -614,7 +613,10 @@ impl User {
     /// Joins that take too long, and subjects that do not come.
     pub fn check_rooms(&mut self, cx: &mut Context) {
         let (mut late, mut left) = (Vec::new(), Vec::new());
-        let mut next: Option<Time> = None;
+        if self.bookmarks_due().is_some_and(|due| due <= cx.now) {
+            self.bookmarks_settled(cx);
+        }
+        let mut next = self.bookmarks_due();
         for room in self.rooms.iter_mut() {
             if room.unseen.due().is_some_and(|due| due <= cx.now) && cx.up {
                 room.show_late(cx, &self.jid, false);
@@ -770,8 +772,9 @@ impl User {
                 Vec::new()
             }
         };
+        let jid = room.jid(cx);
         let past = lines.into_iter().filter_map(|line| {
-            let stanza = Element::parse(&line.message).ok()?;
+            let stanza = archive::read(&line, &jid)?;
             // XEP-0045 §7.2.15: subjects are no history.
             stanza.find_same("body")?;
             Some(Past { id: line.id, stamp: line.stamp, stanza })

@@ -233,7 +233,7 @@ impl Room {
     /// The subject, for all clients; empty if there is none. With an id if it has just changed.
     pub fn subject_message(&self, cx: &mut Context, id: Option<i64>) -> Element {
         let (text, who) = self.subject.as_ref().map_or(("", ""), |(text, who)| (text, who));
-        let from = if is_nick(who) { self.occupant_jid(cx, who) } else { self.jid(cx) };
+        let from = self.occupant_jid(cx, who);
         // XEP-0045 §7.2.15: a subject and no body.
         self.groupchat(cx, from, id).child(Element::new("subject", ns::CLIENT).text(text))
     }
@@ -248,7 +248,7 @@ impl Room {
 
     /// The id of a message in the room's archive.
     pub fn stanza_id(&self, cx: &Context, id: i64) -> Element {
-        Element::new("stanza-id", ns::SID).with("by", self.jid(cx)).with("id", archive::name_of(id))
+        archive::stanza_id(&self.jid(cx), id)
     }
 
     /// The network is going to repeat this message of the user.
@@ -358,6 +358,10 @@ pub struct Rooms {
     pub list: Vec<Listed>,
     /// The rooms on the user's own list on the network: name, JID, name to show.
     pub bookmarks: Vec<(String, String, String)>,
+    /// How far that list is.
+    pub listing: Listing,
+    /// The user's server has no bookmarks as XEP-0402 has them.
+    pub no_pep: bool,
     /// When the list came, or was asked for.
     pub listed: Option<Time>,
     /// Who waits for the list.
@@ -368,6 +372,18 @@ pub struct Rooms {
     pub kept: KeptRooms,
     /// Nicks with whom the user talks through a room: folded nick → room's node.
     pub private: HashMap<String, String>,
+}
+
+/// How far the list of a user's rooms on the network is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Listing {
+    /// There is none of this session.
+    #[default]
+    Unknown,
+    /// More may come until then.
+    Growing(Time),
+    /// It is complete.
+    Settled,
 }
 
 /// A room of the network.

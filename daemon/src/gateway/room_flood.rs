@@ -70,7 +70,14 @@ impl Room {
     }
 
     /// Shows all clients what became of a name, under which they were to see `before`: now, or late.
-    pub fn show_change(&mut self, cx: &mut Context, user: &BareJid, shown: &str, before: Seen, stanza: Element) {
+    pub fn show_change(
+        &mut self,
+        cx: &mut Context,
+        user: &BareJid,
+        shown: &str,
+        before: Seen,
+        stanza: Element,
+    ) {
         let calm = shown == self.shown(&self.nick) || self.unseen.is_calm(cx.now);
         if cx.up && calm && !self.unseen.before.contains_key(shown) {
             self.show_at_once(cx, user, shown, stanza);

@@ -193,7 +193,7 @@ impl User {
     fn private_message(&mut self, cx: &mut Context, room: &str, nick: &str, frame: &ConversationMessage) {
         let Some(room) = self.rooms.by_name(room) else { return };
         cx.counters.to_xmpp += 1;
-        let from = if is_nick(nick) { room.occupant_jid(cx, nick) } else { room.jid(cx) };
+        let from = room.occupant_jid(cx, nick);
         for part in Content::read(cx, frame).parts(cx) {
             let stanza = Element::new("message", ns::CLIENT)
                 .with("from", from.clone())

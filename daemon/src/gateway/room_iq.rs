@@ -122,7 +122,7 @@ impl User {
     /// XEP-0045 §6.4. A name that is no contact's is taken for that of a room, if rooms can have it.
     fn describe(&mut self, cx: &mut Context, iq: &Element, query: &Element, node: &str) {
         let is_person =
-            self.contacts.by_node(node).is_some() || is_nick(cx, &self.rooms.legacy_name(cx, node));
+            self.contacts.by_node(node).is_some() || !cx.is_room_name(&self.rooms.legacy_name(cx, node));
         if is_person && self.rooms.at(node).is_none() {
             super::disco::info(cx, iq, query, false);
             return;
@@ -312,10 +312,4 @@ fn affiliation_of(name: &str) -> Option<Affiliation> {
         Affiliation::Owner,
     ];
     all.into_iter().find(|affiliation| affiliation_name(*affiliation) == name)
-}
-
-/// RFC 2812 §1.3: on IRC the names of channels are told from nicks by how they begin.
-fn is_nick(cx: &Context, name: &str) -> bool {
-    matches!(cx.config.service.protocol.as_str(), "prpl-irc" | "irc")
-        && !name.starts_with(['#', '&', '+', '!'])
 }

@@ -8,29 +8,105 @@
 use std::collections::HashMap;
 
 use jid::BareJid;
-use rusqlite::{Connection, OptionalExtension, named_params, params};
+use rusqlite::{Connection, OptionalExtension, Statement, named_params, params};
 use serde::{Deserialize, Serialize};
 
 /// Messages that are deleted at once.
 pub(super) const STEP: i64 = 5_000;
+/// Messages that one statement adds: a statement of its own for each costs a quarter more.
+const ROWS: usize = 20;
 /// Archives of one user. The one in which nothing was said for the longest time gives way to a new one.
 const ROOMS: i64 = 1_000;
 
-/// A message of a room.
+/// Messages that are archived together. Their texts are one, so that a message costs no allocation of its own, here or
+/// where it is freed.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Lines {
+    /// Whose archives they are for: owner, and local part of the room's JID.
+    archives: Vec<(BareJid, String)>,
+    /// Where they are, by owner.
+    places: HashMap<BareJid, Vec<usize>>,
+    lines: Vec<Line>,
+    /// Nick and message of each line, in their order.
+    texts: String,
+}
+
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Line {
-    /// Whose archive it is for.
-    pub owner: BareJid,
-    /// Local part of the room's JID.
-    pub room: String,
+struct Line {
+    /// Place in `archives`.
+    archive: usize,
+    id: i64,
+    stamp: u64,
+    /// Length of the nick, and of the message behind it.
+    nick: usize,
+    message: usize,
+}
+
+/// A message that is to be archived.
+#[derive(Clone, Copy, Debug)]
+pub struct NewLine<'a> {
     /// Its place among all messages, and its name: later ones have greater ids, and none is used twice.
     pub id: i64,
     /// When it was said, in milliseconds since 1970.
     pub stamp: u64,
     /// Who said it, as shown; empty for the room itself.
-    pub nick: String,
-    /// The stanza.
-    pub message: String,
+    pub nick: &'a str,
+}
+
+impl Lines {
+    /// How many there are.
+    pub fn len(&self) -> usize {
+        self.lines.len()
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.lines.is_empty()
+    }
+
+    /// Adds a message to the archive of this room of this user; `write` appends its text.
+    pub fn push(&mut self, owner: &BareJid, room: &str, line: NewLine<'_>, write: impl FnOnce(&mut String)) {
+        let archive = self.place(owner, room);
+        self.texts.push_str(line.nick);
+        let before = self.texts.len();
+        write(&mut self.texts);
+        let message = self.texts.len().saturating_sub(before);
+        let NewLine { id, stamp, nick } = line;
+        self.lines.push(Line { archive, id, stamp, nick: nick.len(), message });
+    }
+
+    fn place(&mut self, owner: &BareJid, room: &str) -> usize {
+        let is_it = |at: &&usize| self.archives.get(**at).is_some_and(|(_, known)| known == room);
+        if let Some(at) = self.places.get(owner).and_then(|places| places.iter().find(is_it)) {
+            return *at;
+        }
+        self.archives.push((owner.clone(), room.to_owned()));
+        let at = self.archives.len() - 1;
+        self.places.entry(owner.clone()).or_default().push(at);
+        at
+    }
+
+    /// Takes out what is of this user.
+    pub fn remove_owner(&mut self, owner: &BareJid) {
+        if !self.places.contains_key(owner) {
+            return;
+        }
+        let all = std::mem::take(self);
+        for (archive, line, text) in all.iter().filter(|((whose, _), ..)| whose != owner) {
+            self.push(&archive.0, &archive.1, line, |out| out.push_str(text));
+        }
+    }
+
+    fn iter(&self) -> impl Iterator<Item = (&(BareJid, String), NewLine<'_>, &str)> {
+        let mut rest = self.texts.as_str();
+        self.lines.iter().filter_map(move |line| {
+            let (nick, behind) = rest.split_at_checked(line.nick)?;
+            let (message, behind) = behind.split_at_checked(line.message)?;
+            rest = behind;
+            let new = NewLine { id: line.id, stamp: line.stamp, nick };
+            Some((self.archives.get(line.archive)?, new, message))
+        })
+    }
 }
 
 /// Which messages of an archive are wanted.
@@ -67,6 +143,8 @@ pub struct Archived {
     pub id: i64,
     /// When it was said, in milliseconds since 1970.
     pub stamp: u64,
+    /// Who said it, as shown; empty for the room itself.
+    pub nick: String,
     /// The stanza.
     pub message: String,
 }
@@ -104,6 +182,7 @@ struct Statements {
     disown_rooms: String,
     disown_strangers: String,
     insert: String,
+    insert_some: String,
     grow: String,
     trim: String,
     oversized: String,
@@ -127,7 +206,9 @@ impl Statements {
             count_rooms: format!("SELECT count(*) FROM {p}archive_rooms WHERE owner = ?1"),
             stalest_room: format!(
                 "SELECT id FROM {p}archive_rooms AS r WHERE owner = ?1 \
-                 ORDER BY (SELECT max(id) FROM {p}archive WHERE room_id = r.id) LIMIT 1"
+                 ORDER BY coalesce((SELECT max(id) FROM {p}archive WHERE room_id = r.id), {newest}) LIMIT 1",
+                // The first message of an archive may still be on its way.
+                newest = i64::MAX
             ),
             disown_room: format!("UPDATE {p}archive_rooms SET owner = NULL WHERE id = ?1"),
             disown_rooms: format!(
@@ -137,9 +218,8 @@ impl Statements {
                 "UPDATE {p}archive_rooms SET owner = NULL \
                  WHERE owner IS NOT NULL AND owner NOT IN (SELECT jid FROM {p}users)"
             ),
-            insert: format!(
-                "INSERT OR IGNORE INTO {p}archive (id, room_id, stamp, nick, message) VALUES (?1, ?2, ?3, ?4, ?5)"
-            ),
+            insert: insert(p, 1),
+            insert_some: insert(p, ROWS),
             grow: format!("UPDATE {p}archive_rooms SET size = size + ?2 WHERE id = ?1 RETURNING size"),
             trim: format!(
                 "DELETE FROM {p}archive WHERE id IN \
@@ -165,6 +245,28 @@ impl Statements {
             is_there: format!("SELECT 1 FROM {p}archive WHERE room_id = ?1 AND id = ?2"),
         }
     }
+}
+
+/// Adds so many messages. What is to become of those before one that fails, the savepoint around all says: without a
+/// journal for each statement (<https://www.sqlite.org/tempfiles.html> §2.4).
+fn insert(p: &str, rows: usize) -> String {
+    let rows = vec!["(?, ?, ?, ?, ?)"; rows].join(", ");
+    format!("INSERT OR FAIL INTO {p}archive (id, room_id, stamp, nick, message) VALUES {rows}")
+}
+
+/// A message as a row.
+type Row<'a> = (i64, NewLine<'a>, &'a str);
+
+fn execute(insert: &mut Statement<'_>, rows: &[Row<'_>]) -> rusqlite::Result<()> {
+    for (at, (room, new, message)) in rows.iter().enumerate() {
+        let first = at * 5;
+        insert.raw_bind_parameter(first + 1, new.id)?;
+        insert.raw_bind_parameter(first + 2, room)?;
+        insert.raw_bind_parameter(first + 3, number(new.stamp))?;
+        insert.raw_bind_parameter(first + 4, new.nick)?;
+        insert.raw_bind_parameter(first + 5, message)?;
+    }
+    insert.raw_execute().map(|_| ())
 }
 
 impl Archive {
@@ -200,22 +302,30 @@ impl Archive {
     }
 
     /// Adds messages; of each room not more than `keep` stay.
-    pub fn add(&mut self, connection: &Connection, lines: &[Line], keep: u32) -> rusqlite::Result<()> {
+    pub fn add(&mut self, connection: &Connection, lines: &Lines, keep: u32) -> rusqlite::Result<()> {
         self.create(connection)?;
-        let mut rooms: HashMap<(&BareJid, &str), (Option<i64>, i64)> = HashMap::new();
-        let mut insert = connection.prepare_cached(&self.sql.insert)?;
-        for line in lines {
-            let key = (&line.owner, line.room.as_str());
-            let (room, added) = match rooms.get_mut(&key) {
-                Some(room) => room,
-                None => rooms.entry(key).or_insert((self.room_for(connection, &line.owner, &line.room)?, 0)),
+        // Found with the first line of each: which archive gives way to a new one depends on what is in all of them.
+        let mut rooms: Vec<Option<(Option<i64>, i64)>> = vec![None; lines.archives.len()];
+        let (mut one, mut some) =
+            (connection.prepare_cached(&self.sql.insert)?, connection.prepare_cached(&self.sql.insert_some)?);
+        let mut rows: Vec<Row<'_>> = Vec::with_capacity(ROWS);
+        for (line, ((owner, room), new, message)) in lines.lines.iter().zip(lines.iter()) {
+            let Some(place) = rooms.get_mut(line.archive) else { continue };
+            let (room, added) = match place {
+                Some(known) => known,
+                None => place.insert((self.room_for(connection, owner, room)?, 0)),
             };
             // Of somebody who has just been deleted nothing is kept.
             let Some(room) = room else { continue };
-            let row = params![line.id, *room, number(line.stamp), line.nick, line.message];
-            *added += i64::try_from(insert.execute(row)?).unwrap_or(0);
+            *added += 1;
+            rows.push((*room, new, message));
+            if rows.len() == ROWS {
+                execute(&mut some, &rows)?;
+                rows.clear();
+            }
         }
-        for (room, added) in rooms.into_values() {
+        rows.iter().try_for_each(|row| execute(&mut one, std::slice::from_ref(row)))?;
+        for (room, added) in rooms.into_iter().flatten() {
             let Some(room) = room else { continue };
             let size: i64 = connection
                 .prepare_cached(&self.sql.grow)?
@@ -408,14 +518,15 @@ impl Archive {
     ) -> rusqlite::Result<Vec<Archived>> {
         let order = if wanted.backwards { "DESC" } else { "ASC" };
         let sql = format!(
-            "SELECT id, stamp, message {} ORDER BY id {order} LIMIT {limit} OFFSET {}",
+            "SELECT id, stamp, nick, message {} ORDER BY id {order} LIMIT {limit} OFFSET {}",
             self.which(wanted),
             // SQLite takes no greater one.
             number(wanted.index.unwrap_or(0))
         );
         let mut statement = connection.prepare_cached(&sql)?;
         let row = |row: &rusqlite::Row<'_>| {
-            Ok(Archived { id: row.get(0)?, stamp: unsigned(row.get(1)?), message: row.get(2)? })
+            let stamp = unsigned(row.get(1)?);
+            Ok(Archived { id: row.get(0)?, stamp, nick: row.get(2)?, message: row.get(3)? })
         };
         let rows = statement.query_map(
             named_params! {

@@ -13,7 +13,7 @@ use jid::BareJid;
 use serde::{Deserialize, Serialize};
 use spectrum2_config::Secret;
 
-pub use archive::{Archived, Line, Page, Wanted};
+pub use archive::{Archived, Lines, NewLine, Page, Wanted};
 pub use worker::{Reply, Storage};
 
 /// A registered user: one row of `users`.
@@ -91,7 +91,7 @@ pub enum Request {
     LegacyNameTaken(String, BareJid),
     /// Add messages to the archives of rooms, and keep so many of each room. Those of users who are not registered are
     /// left out. Answer: [`Answer::Done`].
-    Archive(Vec<Line>, u32),
+    Archive(Lines, u32),
     /// A page of the archive of a user's room. Answer: [`Answer::Page`].
     ArchivePage(BareJid, String, Wanted),
     /// Id and time of the first and last message of a user's room. Answer: [`Answer::Ends`].

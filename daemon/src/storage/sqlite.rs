@@ -26,7 +26,7 @@ const ICON_HASH: &str = "icon_hash";
 const TYPE_STRING: i32 = 13;
 
 /// Statements about archives that are kept prepared.
-const ARCHIVE_STATEMENTS: usize = 24;
+const ARCHIVE_STATEMENTS: usize = 25;
 
 /// How many odd values are reported, so that a broken table cannot fill the log.
 const MAX_COMPLAINTS: usize = 100;
@@ -537,7 +537,7 @@ fn integer(row: &Row<'_>, column: usize) -> rusqlite::Result<Option<i64>> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::storage::{Line, Wanted};
+    use crate::storage::{Lines, NewLine, Wanted};
     use std::fs;
     use std::os::unix::fs::PermissionsExt;
     use std::path::PathBuf;
@@ -727,19 +727,17 @@ mod tests {
         }
     }
 
-    fn line_of(owner: &str, room: &str, id: i64) -> Line {
-        Line {
-            owner: BareJid::new(owner).unwrap(),
-            room: room.to_owned(),
-            id,
-            stamp: id.unsigned_abs() * 10,
-            nick: if id % 2 == 0 { "nurse" } else { "tybalt" }.to_owned(),
-            message: format!("<message xmlns='jabber:client'><body>{id}</body></message>"),
-        }
+    fn add_line(lines: &mut Lines, owner: &str, room: &str, id: i64) {
+        let nick = if id % 2 == 0 { "nurse" } else { "tybalt" };
+        let line = NewLine { id, stamp: id.unsigned_abs() * 10, nick };
+        let text = format!("<message xmlns='jabber:client'><body>{id}</body></message>");
+        lines.push(&BareJid::new(owner).unwrap(), room, line, |out| out.push_str(&text));
     }
 
-    fn lines_of(owner: &str, room: &str, ids: std::ops::RangeInclusive<i64>) -> Vec<Line> {
-        ids.map(|id| line_of(owner, room, id)).collect()
+    fn lines_of(owner: &str, room: &str, ids: std::ops::RangeInclusive<i64>) -> Lines {
+        let mut lines = Lines::default();
+        ids.for_each(|id| add_line(&mut lines, owner, room, id));
+        lines
     }
 
     const ROMEO: &str = "romeo@example.org";
@@ -792,9 +790,9 @@ mod tests {
         let directory = Directory::with("sqlite.sqlite");
         let mut database = directory.open("");
         let mut both = lines_of(ROMEO, "#verona", 1..=8);
-        both.extend(lines_of(ROMEO, "#mantua", 9..=10));
+        (9..=10).for_each(|id| add_line(&mut both, ROMEO, "#mantua", id));
         database.one(Request::Archive(both, 5)).unwrap();
-        database.one(Request::Archive(vec![line_of("juliet@example.org", "#verona", 11)], 5)).unwrap();
+        database.one(Request::Archive(lines_of("juliet@example.org", "#verona", 11..=11), 5)).unwrap();
         assert_eq!(archive(&mut database, ROMEO, "#verona"), [4, 5, 6, 7, 8]);
         assert_eq!(archive(&mut database, ROMEO, "#mantua"), [9, 10]);
         assert_eq!(archive(&mut database, "juliet@example.org", "#verona"), [11]);
@@ -853,10 +851,11 @@ mod tests {
     fn a_user_has_a_bounded_number_of_archives() {
         let mut database = Sqlite::in_memory().unwrap();
         database.save("romeo@example.org", "romeo");
-        let lines = (1..=1_002).map(|n| line_of(ROMEO, &format!("#{n}"), n));
-        database.one(Request::Archive(lines.collect(), 10)).unwrap();
-        database.one(Request::Archive(vec![line_of(ROMEO, "#3", 2_000)], 10)).unwrap();
-        database.one(Request::Archive(vec![line_of(ROMEO, "#new", 2_001)], 10)).unwrap();
+        let mut lines = Lines::default();
+        (1..=1_002).for_each(|n| add_line(&mut lines, ROMEO, &format!("#{n}"), n));
+        database.one(Request::Archive(lines, 10)).unwrap();
+        database.one(Request::Archive(lines_of(ROMEO, "#3", 2_000..=2_000), 10)).unwrap();
+        database.one(Request::Archive(lines_of(ROMEO, "#new", 2_001..=2_001), 10)).unwrap();
         let Ok(Answer::Rooms(rooms)) = database.one(Request::ArchivedRooms(BareJid::new(ROMEO).unwrap()))
         else {
             panic!("no rooms");

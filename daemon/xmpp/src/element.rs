@@ -244,6 +244,17 @@ impl Element {
         out
     }
 
+    /// Writes the element as XML that can stand alone, without the attributes and child elements that these say are to be
+    /// left out.
+    pub fn write_without(
+        &self,
+        out: &mut String,
+        attribute: impl Fn(&str, &str) -> bool,
+        child: impl Fn(&Self) -> bool,
+    ) {
+        write::without(self, out, attribute, child);
+    }
+
     /// Parses one element that stands alone. At most 256 levels deep.
     ///
     /// # Errors

@@ -23,7 +23,28 @@ pub(crate) fn alone(element: &Element, out: &mut String) {
     write(element, out, "", "");
 }
 
+/// The same, without the attributes and children that are to be left out.
+pub(crate) fn without(
+    element: &Element,
+    out: &mut String,
+    attribute: impl Fn(&str, &str) -> bool,
+    child: impl Fn(&Element) -> bool,
+) {
+    write_some(element, out, "", "", attribute, child);
+}
+
 fn write(element: &Element, out: &mut String, parent_ns: &str, prefix: &str) {
+    write_some(element, out, parent_ns, prefix, |_, _| false, |_| false);
+}
+
+fn write_some(
+    element: &Element,
+    out: &mut String,
+    parent_ns: &str,
+    prefix: &str,
+    no_attribute: impl Fn(&str, &str) -> bool,
+    no_child: impl Fn(&Element) -> bool,
+) {
     // Namespaces in XML 1.0 §3: the two reserved namespaces cannot be declared as default.
     let ns = match element.ns() {
         ns::XML | ns::XMLNS => "",
@@ -40,7 +61,7 @@ fn write(element: &Element, out: &mut String, parent_ns: &str, prefix: &str) {
         escape_attribute(ns, out);
         out.push('\'');
     }
-    attributes(element, out);
+    attributes(element, out, no_attribute);
     if element.nodes().is_empty() {
         out.push_str("/>");
         return;
@@ -48,6 +69,7 @@ fn write(element: &Element, out: &mut String, parent_ns: &str, prefix: &str) {
     out.push('>');
     for node in element.nodes() {
         match node {
+            Node::Element(child) if no_child(child) => {}
             Node::Element(child) => write(child, out, inner_ns, ""),
             Node::Text(text) => escape_text(text, out),
         }
@@ -58,8 +80,11 @@ fn write(element: &Element, out: &mut String, parent_ns: &str, prefix: &str) {
     out.push('>');
 }
 
-fn attributes(element: &Element, out: &mut String) {
+fn attributes(element: &Element, out: &mut String, leaves_out: impl Fn(&str, &str) -> bool) {
     for (index, (name, value)) in element.attributes_raw().iter().enumerate() {
+        if leaves_out(name, value) {
+            continue;
+        }
         if let Some(qualified) = name.strip_prefix('{') {
             qualified_attribute(index, qualified, value, out);
         } else if name::is_local(name) && &**name != "xmlns"
@@ -170,6 +195,30 @@ mod tests {
                  <active xmlns='http://jabber.org/protocol/chatstates'/></message>"
             );
         }
+    }
+
+    #[test]
+    fn parts_are_left_out_on_the_outside_only() {
+        let message = Element::new("message", ns::CLIENT)
+            .with("from", "romeo@example.org")
+            .with("id", "1")
+            .child(Element::new("active", ns::CHATSTATES))
+            .child(
+                Element::new("body", ns::CLIENT)
+                    .with("id", "1")
+                    .child(Element::new("active", ns::CHATSTATES)),
+            );
+        let mut out = String::new();
+        message.write_without(
+            &mut out,
+            |name, value| (name, value) == ("id", "1"),
+            |child| child.name() == "active",
+        );
+        assert_eq!(
+            out,
+            "<message xmlns='jabber:client' from='romeo@example.org'><body id='1'>\
+             <active xmlns='http://jabber.org/protocol/chatstates'/></body></message>"
+        );
     }
 
     #[test]

@@ -46,6 +46,8 @@ pub struct Privileges {
     pub presence: bool,
     /// Ask the pubsub service of users (XEP-0163) in their names, and change what is there.
     pub iq_pubsub: bool,
+    /// The same with their private storage (XEP-0049).
+    pub iq_private: bool,
 }
 
 impl Privileges {
@@ -65,6 +67,7 @@ impl Privileges {
             message_outgoing: false,
             presence: false,
             iq_pubsub: false,
+            iq_private: false,
         };
         for perm in privilege.elements().filter(|child| child.is("perm", edition.ns())) {
             let kind = perm.attr("type").unwrap_or("none");
@@ -80,11 +83,14 @@ impl Privileges {
                 Some("message") => granted.message_outgoing = kind == "outgoing",
                 // §6.1.
                 Some("iq") => {
-                    granted.iq_pubsub = perm.elements().any(|child| {
-                        child.is("namespace", edition.ns())
-                            && child.attr("ns") == Some(ns::PUBSUB)
-                            && child.attr("type") == Some("both")
-                    });
+                    let both = |namespace| {
+                        perm.elements().any(|child| {
+                            child.is("namespace", edition.ns())
+                                && child.attr("ns") == Some(namespace)
+                                && child.attr("type") == Some("both")
+                        })
+                    };
+                    (granted.iq_pubsub, granted.iq_private) = (both(ns::PUBSUB), both(ns::PRIVATE));
                 }
                 Some("presence") => granted.presence = matches!(kind, "managed_entity" | "roster"),
                 _ => {}
@@ -174,6 +180,7 @@ mod tests {
                 message_outgoing: true,
                 presence: true,
                 iq_pubsub: true,
+                iq_private: false,
             }
         );
     }

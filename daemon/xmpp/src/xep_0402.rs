@@ -57,14 +57,17 @@ pub fn request() -> Element {
     Element::new("pubsub", ns::PUBSUB).child(items)
 }
 
-/// The JIDs in an answer to [`request`].
-pub fn read(pubsub: &Element) -> Vec<String> {
+/// The items in an answer to [`request`]; the id of each is a JID.
+pub fn items(pubsub: &Element) -> impl Iterator<Item = &Element> {
     let items = pubsub.find("items", ns::PUBSUB);
-    items
-        .into_iter()
-        .flat_map(Element::elements)
-        .filter_map(|item| item.attr("id").map(str::to_owned))
-        .collect()
+    items.into_iter().flat_map(Element::elements).filter(|item| item.is("item", ns::PUBSUB))
+}
+
+/// §3.4: the payload of a request that removes a bookmark; the user's clients are told.
+pub fn retract(jid: &str) -> Element {
+    let item = Element::new("item", ns::PUBSUB).with("id", jid);
+    let node = Element::new("retract", ns::PUBSUB).with("node", ns::BOOKMARKS_PEP).with("notify", "true");
+    Element::new("pubsub", ns::PUBSUB).child(node.child(item))
 }
 
 /// The item for a bookmark from private storage; none if that names no room (§6).
@@ -123,7 +126,13 @@ mod tests {
         );
         let answer = "<pubsub xmlns='http://jabber.org/protocol/pubsub'><items node='urn:xmpp:bookmarks:1'>\
                       <item id='a@gw'/><item id='b@gw'/></items></pubsub>";
-        assert_eq!(read(&Element::parse(answer).unwrap()), ["a@gw", "b@gw"]);
+        let answer = Element::parse(answer).unwrap();
+        assert_eq!(items(&answer).filter_map(|item| item.attr("id")).collect::<Vec<_>>(), ["a@gw", "b@gw"]);
+        assert_eq!(
+            retract("a@gw").to_xml(),
+            "<pubsub xmlns='http://jabber.org/protocol/pubsub'><retract node='urn:xmpp:bookmarks:1' notify='true'>\
+             <item id='a@gw'/></retract></pubsub>"
+        );
     }
 
     #[test]

@@ -872,18 +872,12 @@ fn what_was_archived_goes_with_its_owner() {
 fn ids_go_on_after_a_restart_although_the_clock_was_put_back() {
     let mut stage = Stage::new();
     stage.registered("romeo@example.org", "romeo");
-    let line = crate::storage::Line {
-        owner: "romeo@example.org".parse().unwrap(),
-        room: "#verona".into(),
-        id: i64::MAX / 2,
-        stamp: 1_000,
-        nick: "tybalt".into(),
-        message: format!(
-            "<message xmlns='{}' from='{ROOM}/tybalt'><body>before</body></message>",
-            ns::CLIENT
-        ),
-    };
-    stage.in_archives(Request::Archive(vec![line], 100));
+    let mut lines = crate::storage::Lines::default();
+    let line = crate::storage::NewLine { id: i64::MAX / 2, stamp: 1_000, nick: "tybalt" };
+    // All of the stanza, as it was written once.
+    let text = format!("<message xmlns='{}' from='{ROOM}/tybalt'><body>before</body></message>", ns::CLIENT);
+    lines.push(&"romeo@example.org".parse().unwrap(), "#verona", line, |out| out.push_str(&text));
+    stage.in_archives(Request::Archive(lines, 100));
     let mut later = Stage::unconnected("", OURS);
     std::mem::swap(&mut later.archives, &mut stage.archives);
     later.event(Event::XmppUp);
