@@ -93,6 +93,9 @@ impl Server {
         let Some(known) = self.accounts.get_mut(account) else { return };
         let Some(n) = known.sessions.iter().position(|session| session.number == number) else { return };
         let mut session = known.sessions.remove(n);
+        if let Some(management) = &session.management {
+            self.cx.ended.remember(account, management);
+        }
         let full = known.full(&session.resource);
         let gone = presence_typed(full.as_str(), known.jid.as_str(), "unavailable");
         known.show_end(&mut self.cx, &mut session, &gone);
@@ -125,7 +128,9 @@ impl Server {
             id.is_some_and(|id| *id == previd)
         });
         let Some((number, old)) = found.map(|session| (session.number, session.client)) else {
-            return self.cx.send(client, xep_0198::failed(StanzaCondition::ItemNotFound, None));
+            // §5: it learns at least what came through.
+            let handled = self.cx.ended.handled(account, &previd);
+            return self.cx.send(client, xep_0198::failed(StanzaCondition::ItemNotFound, handled));
         };
         known.guests.remove(&client);
         if let Some(session) = known.session(number) {
@@ -154,6 +159,15 @@ impl Server {
         session.show_held(&mut self.cx);
         session.inactive = None;
         session.ask(&mut self.cx);
+    }
+
+    /// A client that closes its stream learns what was handled (XEP-0198 §4).
+    pub(super) fn last_answer(&mut self, client: Client, account: &str, number: u64) {
+        let session = self.accounts.get_mut(account).and_then(|account| account.session(number));
+        if let Some(management) = session.and_then(|session| session.management.as_ref()) {
+            let answer = xep_0198::answer(management.handled);
+            self.cx.send(client, answer);
+        }
     }
 
     /// A client acknowledges what was never sent (XEP-0198 §4).

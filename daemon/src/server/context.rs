@@ -10,6 +10,7 @@ use spectrum2_xmpp::{Element, xep_0082};
 
 use super::client_info::Kinds;
 use super::limits::Attempts;
+use super::stream_management::Ended;
 use super::timer::Timer;
 use crate::client::{self, Client};
 use crate::gateway::timer::Timers;
@@ -42,6 +43,7 @@ pub struct Context {
     pub overfull: Vec<(String, u64)>,
     pub timers: Timers<Timer>,
     pub attempts: Attempts,
+    pub ended: Ended,
     /// What is known of clients.
     pub kinds: Kinds,
     /// Milliseconds from 1970 to the zero of our clock.
@@ -60,6 +62,7 @@ impl Context {
             overfull: Vec::new(),
             timers: Timers::default(),
             attempts: Attempts::default(),
+            ended: Ended::default(),
             kinds: Kinds::default(),
             day: 0,
             last_number: 0,

@@ -80,7 +80,10 @@ impl Server {
                 Ok(plain) => self.try_login(client, &plain),
                 Err(failure) => self.fail(client, failure, ""),
             },
-            ("abort", Stage::Challenged) => self.fail(client, Failure::Aborted, ""),
+            // RFC 6120 §6.4.4.
+            ("abort", Stage::Unknown | Stage::Challenged) => self.fail(client, Failure::Aborted, ""),
+            // Nobody gets round a pause.
+            ("abort", Stage::Refused(_)) => stream.stage = Stage::Refused(Failure::Aborted.element("")),
             ("abort", Stage::LoggingIn(account)) => {
                 let account = account.clone();
                 self.cx.timers.cancel(&Timer::Login(client));

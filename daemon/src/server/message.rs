@@ -81,6 +81,10 @@ impl Server {
     fn message(&mut self, account: &str, number: u64, target: &Target, stanza: Element) {
         let Some(known) = self.accounts.get_mut(account) else { return };
         let unreachable = match target {
+            // RFC 6121 §8.5.3.2.1. What comes from the network goes to another client instead: it must not be lost.
+            Target::Own(resource) if is_normal(&stanza) && known.by_resource(resource).is_none() => {
+                Some(refusal(&stanza, ErrorType::Cancel, Condition::ServiceUnavailable, ""))
+            }
             Target::Account | Target::Own(_) => {
                 let resource =
                     if let Target::Own(resource) = target { Some(resource.as_str()) } else { None };
@@ -185,6 +189,11 @@ impl Server {
             _ => {}
         }
     }
+}
+
+/// RFC 6121 §5.2.2: what has no type of its own.
+fn is_normal(message: &Element) -> bool {
+    !matches!(message.attr("type"), Some("chat" | "groupchat" | "headline" | "error"))
 }
 
 /// XEP-0191 §3.4.

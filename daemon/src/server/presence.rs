@@ -32,10 +32,16 @@ impl Server {
                 Condition::BadRequest,
                 "Presence of this type has a recipient",
             ),
-            (Target::Account, _) => {
+            (Target::Account, P::Available | P::Unavailable) => {
                 known.show_all(&mut self.cx, &stanza.element);
                 None
             }
+            (Target::Account, P::Probe) => {
+                known.show_own(&mut self.cx, number);
+                None
+            }
+            // Nobody subscribes to himself.
+            (Target::Account, _) => None,
             (Target::Own(resource), _) => {
                 if let Some(session) = known.by_resource(resource) {
                     session.send(&mut self.cx, stanza.element);
@@ -113,6 +119,16 @@ impl Account {
             cx.pass(presence);
         }
         self.deliver_held(cx);
+    }
+
+    /// RFC 6121 §4.3.2: a client asks which of the account's clients are there.
+    fn show_own(&mut self, cx: &mut Context, number: u64) {
+        let shown: Vec<Element> =
+            self.sessions.iter().filter_map(|session| session.presence.clone()).collect();
+        let Some(session) = self.session(number) else { return };
+        for presence in shown {
+            session.send(cx, presence);
+        }
     }
 
     /// A client shows itself to one contact or room only (RFC 6121 §4.6).

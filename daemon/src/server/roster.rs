@@ -3,7 +3,7 @@
 //! It is filled by the gateway, as if that had leave to change rosters (XEP-0356), and lives as long as the account is
 //! logged in. What the user changes is passed on to the gateway, and so to the network.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use jid::{BareJid, NodePart};
 use serde::{Deserialize, Serialize};
@@ -149,6 +149,14 @@ impl Account {
         }
         if item.jid.domain() != cx.jid.domain() || item.jid.node().is_none() && known.is_none() {
             return Err((Condition::NotAllowed, "Only people on this network can be contacts here"));
+        }
+        // §2.3.3: groups have names, and are named once.
+        let groups: Vec<_> = element.elements().filter(|child| child.is("group", ns::ROSTER)).collect();
+        if groups.len() != item.groups.len() {
+            return Err((Condition::NotAcceptable, "A group has no name"));
+        }
+        if item.groups.iter().collect::<BTreeSet<_>>().len() != item.groups.len() {
+            return Err((Condition::BadRequest, "A group is named twice"));
         }
         let labels = item.groups.iter().chain(&item.name);
         if item.groups.len() > GROUPS || labels.into_iter().any(|label| label.len() > LABEL) {

@@ -76,7 +76,11 @@ impl Server {
         match (piece, &stream.stage) {
             (Piece::Open(header), Stage::Opening | Stage::Known(_)) => self.open(client, &header),
             (Piece::Open(_), _) => self.close(client, Condition::BadFormat, "The stream is open already"),
-            (Piece::Close, _) => {
+            (Piece::Close, stage) => {
+                if let Stage::Bound(account, number) = stage {
+                    let (account, number) = (account.clone(), *number);
+                    self.last_answer(client, &account, number);
+                }
                 self.gone(client, true);
                 self.cx.client(client, Action::Close(None));
             }
@@ -115,7 +119,10 @@ impl Server {
     /// RFC 6120 §4.7: the header, and our answer to it.
     fn open(&mut self, client: Client, header: &Element) {
         let id = self.cx.id();
-        let ours = stream::header(self.cx.domain(), &id);
+        // §4.7.2: it is told whom we take it for, if it said so.
+        let from = header.attr("from").and_then(|from| from.parse::<jid::Jid>().ok());
+        let from = from.map(|from| from.to_bare().to_string());
+        let ours = stream::header(self.cx.domain(), &id).with_opt("to", from);
         // §4.9.1.2: an error comes after our own header, too.
         self.cx.client(client, Action::Header(ours));
         let to = header.attr("to").map(|to| to.parse::<jid::BareJid>());

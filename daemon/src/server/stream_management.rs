@@ -19,6 +19,30 @@ const UNACKNOWLEDGED_BYTES: usize = 2 << 20;
 /// What a stanza costs beside its text.
 const OVERHEAD: usize = 64;
 
+/// Sessions that are over of which is remembered what was handled; the oldest are forgotten.
+const ENDED: usize = 5_000;
+
+/// What was handled in sessions that are over: id, account, count.
+#[derive(Debug, Default, Serialize, Deserialize)]
+pub struct Ended(VecDeque<(String, String, u32)>);
+
+impl Ended {
+    /// A session is over. If nobody can have its id, there is nothing to remember.
+    pub fn remember(&mut self, account: &str, management: &Management) {
+        let Some(id) = &management.id else { return };
+        if self.0.len() >= ENDED {
+            self.0.pop_front();
+        }
+        self.0.push_back((id.clone(), account.to_owned(), management.handled));
+    }
+
+    /// How many stanzas of the client were handled in such a session of this account.
+    pub fn handled(&self, account: &str, id: &str) -> Option<u32> {
+        let found = self.0.iter().rev().find(|(known, whose, _)| known == id && whose == account);
+        found.map(|(.., handled)| *handled)
+    }
+}
+
 /// A stanza that the client has not acknowledged. As text, which takes a third of an element's memory: some clients
 /// never acknowledge anything until they are asked, or at all.
 #[derive(Debug, Serialize, Deserialize)]
@@ -167,6 +191,17 @@ mod tests {
         let mut large = parcel();
         large.stanza = large.stanza.text("x".repeat(UNACKNOWLEDGED_BYTES));
         assert!(!management.keep(large));
+    }
+
+    #[test]
+    fn sessions_that_are_over_are_remembered_for_a_while() {
+        let mut ended = Ended::default();
+        let management = |id: usize| Management { handled: 7, ..Management::new(Some(id.to_string()), 0) };
+        ended.remember("romeo", &Management::new(None, 0));
+        (0..=ENDED).for_each(|id| ended.remember("romeo", &management(id)));
+        assert_eq!(ended.0.len(), ENDED);
+        assert_eq!((ended.handled("romeo", "0"), ended.handled("romeo", "1")), (None, Some(7)));
+        assert_eq!(ended.handled("tybalt", "1"), None, "it is nobody else's affair");
     }
 
     #[test]

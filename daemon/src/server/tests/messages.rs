@@ -232,3 +232,47 @@ fn nobody_looks_at_the_client() {
     stage.buddy(link, "nurse", "Nanny", StatusType::Away);
     assert_eq!(stage.hears(client).len(), 1);
 }
+
+/// RFC 6121 §8.5, by type: to the account, to a client that is there, and to one that is not.
+#[test]
+fn messages_to_ones_own_account_go_where_their_type_says() {
+    let mut stage = Stage::with("more_resources=1");
+    let (sender, _) = stage.romeo("orchard");
+    let (other, _) = stage.romeo("phone");
+    let (silent, _) = stage.romeo_bound("tablet");
+    stage.says(silent, "<presence><priority>-5</priority></presence>");
+    stage.sent.clear();
+    let has = |stage: &mut Stage, client| stage.hears(client).iter().any(with_body("Hark"));
+    for (kind, to, by_all, by_silent, error) in [
+        ("", "", true, false, None),
+        ("chat", "", true, false, None),
+        ("headline", "", true, false, None),
+        ("groupchat", "", false, false, Some("service-unavailable")),
+        ("error", "", false, false, None),
+        ("", "/tablet", false, true, None),
+        ("chat", "/tablet", false, true, None),
+        ("headline", "/tablet", false, true, None),
+        ("groupchat", "/tablet", false, true, None),
+        ("error", "/tablet", false, true, None),
+        ("", "/gone", false, false, Some("service-unavailable")),
+        ("odd", "/gone", false, false, Some("service-unavailable")),
+        ("chat", "/gone", true, false, None),
+        ("headline", "/gone", false, false, None),
+        ("groupchat", "/gone", false, false, Some("service-unavailable")),
+        ("error", "/gone", false, false, None),
+    ] {
+        let case = format!("{kind:?} to {to:?}");
+        let kind = if kind.is_empty() { String::new() } else { format!("type='{kind}'") };
+        stage.says(
+            sender,
+            &format!("<message {kind} id='m' to='{ROMEO_JID}{to}'><body>Hark</body></message>"),
+        );
+        let heard = stage.hears(sender);
+        let refusal = heard.iter().find(|stanza| stanza.find_same("error").is_some());
+        assert_eq!(refusal.and_then(condition), error, "{case}");
+        let echoed =
+            heard.iter().any(|stanza| stanza.attr("type") != Some("error") && with_body("Hark")(stanza));
+        assert_eq!(echoed, by_all, "{case}");
+        assert_eq!((has(&mut stage, other), has(&mut stage, silent)), (by_all, by_silent), "{case}");
+    }
+}

@@ -100,6 +100,34 @@ fn a_negotiation_can_be_aborted_at_any_point() {
     assert!(stage.hears_of(client, |e| e.name() == "failure").find("aborted", ns::SASL).is_some());
     // The network is told, too.
     stage.frame(|frame| matches!(frame, Frame::Logout(logout) if logout.user == ROMEO_JID).then_some(()));
+    // Before anything was begun.
+    stage.says(client, &format!("<abort xmlns='{}'/>", ns::SASL));
+    assert!(stage.hears_of(client, |e| e.name() == "failure").find("aborted", ns::SASL).is_some());
+    // While the answer to a wrong password is held back, which it still is.
+    stage.authenticates(client, ROMEO, "wrong");
+    stage.refuses(ROMEO_JID, 2, "");
+    stage.says(client, &format!("<abort xmlns='{}'/>", ns::SASL));
+    assert!(stage.takes(client).is_empty());
+    stage.wait(1);
+    assert!(stage.hears_of(client, |e| e.name() == "failure").find("aborted", ns::SASL).is_some());
+}
+
+#[test]
+fn the_header_says_who_is_who() {
+    let mut stage = Stage::new();
+    let client = stage.connects(Cover::Encrypted);
+    stage.piece(client, Piece::Open(header().with("from", format!("{ROMEO_JID}/orchard"))));
+    let sent = stage.takes(client);
+    let Some(client::Action::Header(ours)) = sent.first() else { panic!("{sent:?}") };
+    assert_eq!((ours.attr("from"), ours.attr("to")), (Some(DOMAIN), Some(ROMEO_JID)));
+    assert_eq!((ours.attr("version"), ours.attr("xml:lang")), (Some("1.0"), Some("en")));
+    // RFC 6120 §4.7.3: each stream has an id of its own; §4.7.2: who says no name is told none.
+    let other = stage.connects(Cover::Encrypted);
+    stage.piece(other, Piece::Open(header()));
+    let sent = stage.takes(other);
+    let Some(client::Action::Header(others)) = sent.first() else { panic!("{sent:?}") };
+    assert_eq!(others.attr("to"), None);
+    assert_ne!(others.attr("id"), ours.attr("id"));
 }
 
 #[test]

@@ -102,3 +102,21 @@ fn presence_without_sense() {
         Some("resource-constraint")
     );
 }
+
+#[test]
+fn ones_own_clients_can_be_asked_for() {
+    let mut stage = Stage::with("more_resources=1");
+    let (one, _) = stage.romeo("orchard");
+    let (two, _) = stage.romeo("phone");
+    stage.romeo_bound("hidden");
+    stage.sent.clear();
+    stage.says(one, &format!("<presence type='probe' to='{ROMEO_JID}'/>"));
+    let heard = stage.hears(one);
+    let resources: Vec<_> =
+        heard.iter().filter_map(|presence| presence.attr("from")?.split('/').nth(1)).collect();
+    assert_eq!(resources, ["orchard", "phone"]);
+    stage.says(one, &format!("<presence type='subscribe' to='{ROMEO_JID}'/>"));
+    stage.says(one, &format!("<presence to='{ROMEO_JID}'><show>xa</show></presence>"));
+    let heard = stage.hears(two);
+    assert_eq!(heard.iter().map(|presence| presence.attr("type")).collect::<Vec<_>>(), [None]);
+}

@@ -191,6 +191,9 @@ fn what_is_no_roster_item() {
         (format!("<item jid='{NURSE}'/><item jid='{NURSE}'/>"), "bad-request"),
         ("<item jid='juliet@example.com'/>".to_owned(), "not-allowed"),
         (format!("<item jid='{NURSE}' name='{long}'/>"), "not-acceptable"),
+        (format!("<item jid='{NURSE}'><group>{long}</group></item>"), "not-acceptable"),
+        (format!("<item jid='{NURSE}'><group/></item>"), "not-acceptable"),
+        (format!("<item jid='{NURSE}'><group>a</group><group>a</group></item>"), "bad-request"),
     ] {
         stage.says(
             client,

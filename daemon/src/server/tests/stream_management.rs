@@ -80,6 +80,33 @@ fn a_session_outlives_its_connection() {
 }
 
 #[test]
+fn who_comes_too_late_learns_what_came_through() {
+    let mut stage = Stage::new();
+    let (client, _) = stage.romeo_and_nurse();
+    let id = enables(&mut stage, client);
+    stage.says(client, &format!("<message to='{NURSE}'><body>x</body></message>"));
+    stage.loses(client);
+    stage.wait(301);
+    let client = resumes(&mut stage, &id, 0);
+    let failed = stage.hears_of(client, is("failed"));
+    assert!(failed.find("item-not-found", ns::STANZAS).is_some());
+    assert_eq!(failed.attr("h"), Some("1"));
+    says_to(&mut stage, client, "<resume previd='other' h='0'/>");
+    assert_eq!(stage.hears_of(client, is("failed")).attr("h"), None);
+    // And who says good bye, at once.
+    stage.binds(client, "orchard");
+    enables(&mut stage, client);
+    stage.says(client, "<presence/>");
+    stage.takes(client);
+    stage.piece(client, Piece::Close);
+    let sent = stage.takes(client);
+    let [client::Action::Send(last), client::Action::Close(None)] = &sent[sent.len() - 2..] else {
+        panic!("{sent:?}")
+    };
+    assert_eq!((last.name(), last.attr("h")), ("a", Some("1")));
+}
+
+#[test]
 fn a_connection_that_is_only_thought_dead_is_replaced() {
     let mut stage = Stage::new();
     let (old, link) = stage.romeo_and_nurse();
