@@ -12,8 +12,9 @@ import subprocess
 from pathlib import Path
 
 import pytest
+from slixmpp.stanza import Iq
 
-from conversation import PATIENCE, IrcNetwork, XmppServer, XmppUser, befriend, message, presence, roster_push
+from conversation import PATIENCE, Expectation, IrcNetwork, XmppServer, XmppUser, befriend, message, presence, roster_push
 from transport import Transport, systemctl
 
 DOMAIN = "chat.test"
@@ -56,9 +57,12 @@ class Server:
         self._people: list[XmppUser] = []
 
     async def login(self, name: str, password: str = "montague", *, resource: str = "orchard", online: bool = True,
-                    host: str = DOMAIN) -> XmppUser:
-        """Somebody with an account on the network, at this server with an encrypted connection."""
+                    host: str = DOMAIN, plugins: tuple[str, ...] = ()) -> XmppUser:
+        """Somebody with an account on the network, at this server with an encrypted connection, with these of
+        slixmpp's plugins."""
         person = XmppUser(name, DOMAIN, resource, password)
+        for plugin in plugins:
+            person._client.register_plugin(plugin)
         self._people.append(person)
         await person._connect(host, PORT, encrypted=True)
         if online:
@@ -242,6 +246,50 @@ async def test_a_lost_connection_is_resumed(server, xmpp):
     await stream.begins()
     stream.says(f"<resume xmlns='urn:xmpp:sm:3' previd='{token}' h='0'/>")
     assert "<resumed" in await stream.hears("Wherefore art thou\\?")
+
+
+async def test_a_library_does_what_the_server_offers(server, xmpp):
+    """slixmpp's own stream management, capabilities, blocking and personal events."""
+    here = await server(service__more_resources=1)
+    _, juliet = await acquainted(xmpp, "romeo", "juliet")
+    phone = await here.login(ROMEO, resource="phone", online=False,
+                             plugins=("xep_0115", "xep_0163", "xep_0191", "xep_0198"))
+    client = phone._client
+    client["xep_0163"].add_interest("urn:xmpp:bookmarks:1")
+    described = asyncio.Event()
+
+    def sent(stanza):
+        if isinstance(stanza, Iq) and stanza["id"].startswith("client-info-"):
+            described.set()
+        return stanza
+
+    client.add_filter("out", sent)
+    await client["xep_0115"].update_caps()
+    await client["xep_0191"].get_blocked()
+    phone.comes_online()
+    await juliet.receives(presence(sender="romeo@prosody.test"))
+    desk = await here.login(ROMEO, resource="desk")
+    # What one client does, the other is told: once the server knows what that wants to hear of.
+    bookmark = ("<pubsub xmlns='http://jabber.org/protocol/pubsub'><publish node='urn:xmpp:bookmarks:1'><item id='{}'>"
+                "<conference xmlns='urn:xmpp:bookmarks:1'/></item></publish></pubsub>")
+    await asyncio.wait_for(described.wait(), PATIENCE)
+    await phone.asks(DOMAIN, "<ping xmlns='urn:xmpp:ping'/>")
+    await desk.asks(desk.jid, bookmark.format(f"#verona@{DOMAIN}"), "set")
+    await phone.receives(message(where=lambda stanza: "urn:xmpp:bookmarks:1" in str(stanza)))
+    await desk.asks(desk.jid, f"<block xmlns='urn:xmpp:blocking'><item jid='tybalt@{DOMAIN}'/></block>", "set")
+    await phone.receives(Expectation("a change of the block list", lambda stanza: (
+        stanza.xml.find("{urn:xmpp:blocking}block") is not None)))
+    # The connection breaks, and the library goes on with the session.
+    gone, resumed = asyncio.Event(), asyncio.Event()
+    client.add_event_handler("disconnected", lambda _: gone.set())
+    client.add_event_handler("session_resumed", lambda _: resumed.set())
+    client.transport.abort()
+    await asyncio.wait_for(gone.wait(), PATIENCE)
+    juliet.says("romeo@prosody.test", "Wherefore art thou?")
+    await desk.receives(message("Wherefore art thou?"))
+    client.connect((DOMAIN, PORT), force_starttls=True)
+    await asyncio.wait_for(resumed.wait(), PATIENCE)
+    await phone.receives(message("Wherefore art thou?", sender=JULIET))
 
 
 @pytest.fixture

@@ -133,8 +133,9 @@ impl Server {
             return self.cx.send(client, xep_0198::failed(StanzaCondition::ItemNotFound, handled));
         };
         known.guests.remove(&client);
+        // Nothing goes there before it has heard that it is resumed.
         if let Some(session) = known.session(number) {
-            session.client = Some(client);
+            session.client = None;
         }
         // §5: the old connection may be dead without our knowing.
         if let Some(old) = old {
@@ -151,6 +152,7 @@ impl Server {
         }
         let Some(session) = known.session(number) else { return };
         self.cx.send(client, xep_0198::resumed(&previd, handled.unwrap_or_default()));
+        session.client = Some(client);
         if let Some(management) = &mut session.management {
             for stanza in management.again() {
                 self.cx.out.push(crate::gateway::Action::Client(client, crate::client::Action::Send(stanza)));

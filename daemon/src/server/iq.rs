@@ -119,7 +119,7 @@ impl Server {
             (ns::REGISTER | ns::ROSTER, _) => {
                 refusal(&iq, ErrorType::Cancel, Condition::ServiceUnavailable, "")
             }
-            (ns::CARBONS | ns::LAST | ns::SESSION, _) => {
+            (ns::CARBONS | ns::LAST | ns::SESSION | ns::TIME, _) => {
                 self.common_request(account, number, &iq, payload, get)
             }
             (ns::PRIVATE, "query") => {
@@ -161,6 +161,13 @@ impl Server {
                 let seconds = if server { self.cx.now.since(self.since) / 1_000 } else { 0 };
                 let query = Element::new("query", ns::LAST).with("seconds", seconds.to_string());
                 Some(iq_result(iq).child(query))
+            }
+            // XEP-0202 §3.
+            (ns::TIME, "time", true) => {
+                let child = |name, text: &str| Element::new(name, ns::TIME).text(text.to_owned());
+                let time = Element::new("time", ns::TIME);
+                let time = time.child(child("tzo", "+00:00")).child(child("utc", &self.cx.stamp()));
+                Some(iq_result(iq).child(time))
             }
             _ => refusal(iq, ErrorType::Cancel, Condition::ServiceUnavailable, ""),
         }
@@ -220,7 +227,7 @@ fn describe_server(iq: &mut Element, domain: &str) {
     let Some(mut info) = Info::read(query) else { return };
     info.features.retain(|feature| feature != ns::REGISTER);
     info.identities.insert(0, Identity::new("server", "im"));
-    let ours = [ns::BLOCKING, ns::CARBONS, ns::LAST, ns::PRIVATE, ns::SESSION];
+    let ours = [ns::BLOCKING, ns::CARBONS, ns::LAST, ns::PRIVATE, ns::SESSION, ns::TIME];
     *query = info.features(&ours).element();
 }
 

@@ -170,6 +170,9 @@ fn small_requests() {
     stage.wait(10);
     stage.says(client, &format!("<iq type='get' id='l' to='{DOMAIN}'><query xmlns='{}'/></iq>", ns::LAST));
     assert!(stage.hears_of(client, iq("l")).to_xml().contains("seconds='10'"));
+    stage.says(client, &format!("<iq type='get' id='t' to='{DOMAIN}'><time xmlns='{}'/></iq>", ns::TIME));
+    let time = stage.hears_of(client, iq("t"));
+    assert!(time.to_xml().contains("<tzo>+00:00</tzo><utc>2026-11-18T"), "{time:?}");
     for (to, content) in [
         (DOMAIN, "<ping xmlns='urn:xmpp:ping'/>"),
         (DOMAIN, "<query xmlns='jabber:iq:version'/>"),
