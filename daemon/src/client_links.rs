@@ -21,7 +21,7 @@ use std::time::Duration;
 
 use spectrum2_config::Config;
 use spectrum2_xmpp::framer::{Limits, Piece};
-use spectrum2_xmpp::{Element, ns};
+use spectrum2_xmpp::{Element, ns, stream as xmpp_stream};
 use tokio::net::TcpStream;
 use tokio::sync::{Notify, mpsc};
 use tokio::task::AbortHandle;
@@ -357,11 +357,7 @@ impl Shared {
         // RFC 6120 §4.9.1.2: also an error comes in a stream.
         if !link.is_open.get() {
             let id = format!("{:016x}", fastrand::u64(..));
-            let header = Element::new("stream", ns::STREAM)
-                .with("from", self.jid.as_str())
-                .with("id", id)
-                .with("version", "1.0");
-            self.open(link, &header);
+            self.open(link, &xmpp_stream::header(&self.jid, &id));
         }
         self.write(link, |text| {
             if let Some(error) = error {
@@ -426,7 +422,7 @@ fn stream_error(condition: &'static str) -> Element {
 /// Tells somebody who is not let in why, if that takes no waiting.
 fn refuse(socket: &TcpStream, jid: &str) {
     let mut text = String::new();
-    write_header(&Element::new("stream", ns::STREAM).with("from", jid).with("id", "0"), &mut text);
+    write_header(&xmpp_stream::header(jid, "0"), &mut text);
     // RFC 6120 §4.9.3.17.
     stream_error("resource-constraint").write(&mut text, ns::CLIENT);
     text.push_str("</stream:stream>");

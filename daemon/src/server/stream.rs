@@ -74,6 +74,12 @@ impl Server {
     fn piece(&mut self, client: Client, piece: Piece) {
         let Some(stream) = self.streams.get(&client) else { return };
         match (piece, &stream.stage) {
+            // RFC 6120 §4.9.1.1: it ends the stream, though not as one that is closed in good order.
+            (Piece::Stanza(element), _) if element.is("error", ns::STREAM) => {
+                debug!(?client, ?element, "a client ends its stream with an error");
+                self.gone(client, false);
+                self.cx.client(client, Action::Close(None));
+            }
             (Piece::Open(header), Stage::Opening | Stage::Known(_)) => self.open(client, &header),
             (Piece::Open(_), _) => self.close(client, Condition::BadFormat, "The stream is open already"),
             (Piece::Close, stage) => {

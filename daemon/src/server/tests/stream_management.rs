@@ -298,6 +298,24 @@ fn a_client_that_acknowledges_nothing_is_ended() {
 }
 
 #[test]
+fn who_ends_the_stream_with_an_error_may_come_back() {
+    let mut stage = Stage::new();
+    let (client, _) = stage.romeo_and_nurse();
+    let id = enables(&mut stage, client);
+    stage.says(
+        client,
+        &format!("<error xmlns='{}'><connection-timeout xmlns='{}'/></error>", ns::STREAM, ns::STREAMS),
+    );
+    assert_eq!(stage.closed(client), "", "nobody answers an error with one");
+    let client = resumes(&mut stage, &id, 0);
+    stage.hears_of(client, is("resumed"));
+    let stranger = stage.connects(Cover::Encrypted);
+    stage.opens(stranger);
+    stage.says(stranger, &format!("<error xmlns='{}'/>", ns::STREAM));
+    assert_eq!(stage.closed(stranger), "");
+}
+
+#[test]
 fn who_closes_the_stream_does_not_come_back() {
     let mut stage = Stage::new();
     let (client, _) = stage.romeo_and_nurse();
