@@ -44,7 +44,7 @@ pub enum XmlError {
     /// A prefix without a namespace.
     #[error("A namespace prefix is not declared")]
     UnboundPrefix,
-    /// A namespace declaration that Namespaces in XML forbids.
+    /// A namespace declaration that Namespaces in XML forbids, or a name that is too long.
     #[error("A namespace declaration is not allowed")]
     BadNamespace,
     /// A character outside of XML's repertoire.
@@ -61,7 +61,7 @@ pub enum XmlError {
     /// More levels of elements than allowed.
     #[error("Elements are nested too deeply")]
     TooDeep,
-    /// More attributes on one element than allowed.
+    /// More attributes on one element than allowed, or more declarations in force.
     #[error("An element has too many attributes")]
     TooManyAttributes,
     /// More elements than allowed.
@@ -78,6 +78,12 @@ pub(crate) struct Bounds {
 }
 
 const BOUNDS_ALONE: Bounds = Bounds { depth: 256, attributes: 256, elements: 100_000 };
+
+/// The longest name of a namespace: each element keeps a copy of the one it is in, each prefixed attribute too.
+const NAMESPACE: usize = 256;
+
+/// The most declarations in force at a time, beside those of the stream: each prefix is looked for among them.
+const BINDINGS: usize = 256;
 
 /// Prefixes and what they stand for, innermost last; the default namespace has an empty prefix.
 pub(crate) type Bindings = Vec<(String, Atom)>;
@@ -278,6 +284,8 @@ impl Builder<'_> {
             "xml" if ns == ns::XML => return Ok(()),
             "xml" | "xmlns" => return Err(XmlError::BadNamespace),
             _ if reserved || (ns.is_empty() && !prefix.is_empty()) => return Err(XmlError::BadNamespace),
+            _ if ns.len() > NAMESPACE => return Err(XmlError::BadNamespace),
+            _ if self.bindings.len() >= BINDINGS => return Err(XmlError::TooManyAttributes),
             _ => {}
         }
         if self.bindings.iter().skip(own_bindings).any(|(known, _)| known == prefix) {
@@ -411,6 +419,35 @@ mod tests {
 
     fn fails(xml: &str) -> XmlError {
         Element::parse(xml).expect_err(xml)
+    }
+
+    #[test]
+    fn namespaces_take_no_more_memory_than_a_tree_may() {
+        // Each element and each attribute keeps the namespace it is in.
+        let long = "n".repeat(NAMESPACE + 1);
+        assert_eq!(fails(&format!("<a xmlns='{long}'><b/><b/></a>")), XmlError::BadNamespace);
+        assert_eq!(fails(&format!("<a xmlns:p='{long}'><b p:c=''/></a>")), XmlError::BadNamespace);
+        let ns = "n".repeat(NAMESPACE);
+        assert_eq!(Element::parse(&format!("<a xmlns='{ns}'/>")).unwrap().ns(), ns);
+    }
+
+    #[test]
+    fn few_bindings_are_in_force_at_a_time() {
+        let nested = |levels: usize| {
+            let mut xml = String::new();
+            for level in 0..levels {
+                xml.push_str("<a");
+                for n in 0..60 {
+                    xml.push_str(&format!(" xmlns:p{level}-{n}='n'"));
+                }
+                xml.push('>');
+            }
+            xml + &"</a>".repeat(levels)
+        };
+        assert!(Element::parse(&nested(BINDINGS / 60)).is_ok());
+        assert_eq!(fails(&nested(BINDINGS / 60 + 1)), XmlError::TooManyAttributes);
+        let siblings = format!("<r>{}</r>", nested(1).repeat(20));
+        assert!(Element::parse(&siblings).is_ok());
     }
 
     #[test]
