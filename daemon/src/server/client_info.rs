@@ -37,9 +37,10 @@ impl Kinds {
     }
 }
 
-/// A request that a client has not answered.
+/// What a client was asked about, without an answer that is good for all of its kind.
 #[derive(Debug, Serialize, Deserialize)]
 pub struct Asked {
+    /// Of the request; empty if it was answered.
     id: String,
     caps: Caps,
 }
@@ -77,12 +78,16 @@ impl Server {
         let session = self.accounts.get_mut(account).and_then(|known| known.session(number));
         let Some(session) = session else { return };
         // It may have changed meanwhile, and been asked again.
-        let Some(asked) = session.asked.take_if(|asked| iq.attr("id") == Some(&asked.id)) else { return };
+        let Some(asked) = session.asked.as_mut().filter(|asked| iq.attr("id") == Some(&asked.id)) else {
+            return;
+        };
+        asked.id.clear();
         let info = iq.find("query", ns::DISCO_INFO).and_then(Info::read).unwrap_or_default();
         session.wants_bookmarks = info.has(BOOKMARKS_NOTIFY);
-        // XEP-0115 §5.4: who announces a hash that is not his own does not speak for others.
+        // XEP-0115 §5.4: who announces a hash that is not his own does not speak for others, but is not asked again.
         if asked.caps.matches(&info) {
             self.cx.kinds.learn(asked.caps.query_node(), session.wants_bookmarks);
+            session.asked = None;
         }
     }
 }

@@ -56,7 +56,7 @@ pub struct Session {
     pub knows_bookmarks: bool,
     /// It says among its capabilities that it wants to be told of them (XEP-0163 §4.3).
     pub wants_bookmarks: bool,
-    /// About what it can do it was asked, and has not answered.
+    /// It was asked what it can do.
     pub asked: Option<Box<Asked>>,
     /// Since it enabled stream management.
     pub management: Option<Box<Management>>,

@@ -390,6 +390,8 @@ fn a_client_speaks_for_no_other_kind() {
     let id = request.attr("id").expect("an id");
     let answer = info("urn:xmpp:bookmarks:1+notify").element().to_xml();
     stage.says(liar, &format!("<iq type='result' id='{id}' to='{DOMAIN}'>{answer}</iq>"));
+    shows_caps(&mut stage, liar, &caps);
+    assert!(!stage.hears(liar).iter().any(asked), "once is enough");
     let (other, _) = stage.romeo("phone");
     shows_caps(&mut stage, other, &caps);
     stage.hears_of(other, asked);
