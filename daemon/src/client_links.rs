@@ -266,8 +266,10 @@ impl ClientLinks {
 
     /// Tells those who are still there that this is the end, and waits until they have heard; each has
     /// [`stream::CLOSE_TIME`] for that.
-    pub async fn finish(mut self) {
+    pub async fn finish(mut self, input: ClientInput) {
         self.stop_listening();
+        // Nobody takes news any more, so none may wait for room.
+        drop(input);
         // RFC 6120 §4.9.3.21.
         let shutdown = stream_error("system-shutdown");
         for (_, link) in self.shared.links.take() {

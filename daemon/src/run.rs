@@ -604,7 +604,7 @@ impl<C: Core> Shell<C> {
             let now = Instant::now();
             (now, now + STOP_TIME)
         });
-        let Self { link, xmpp, clients, mut backends, storage, unasked, .. } = self;
+        let Self { link, xmpp, clients, client_input, mut backends, storage, unasked, .. } = self;
         let link = async {
             if let Some(link) = link {
                 link.finish(xmpp).await;
@@ -612,7 +612,7 @@ impl<C: Core> Shell<C> {
         };
         let clients = async {
             if let Some(clients) = clients {
-                clients.finish().await;
+                clients.finish(client_input).await;
             }
         };
         let everything = async {

@@ -360,14 +360,33 @@ async fn at_the_end_everybody_is_told() {
             hear(&mut tls, ANSWER).await;
             let mut stranger = world.connect().await;
             world.opened(Cover::StartTls).await;
-            let (port, World { links, .. }) = (world.port, world);
-            let ((), told, stranger) = tokio::join!(links.finish(), rest(&mut tls), rest(&mut stranger));
+            let (port, World { links, input, .. }) = (world.port, world);
+            let ((), told, stranger) = tokio::join!(links.finish(input), rest(&mut tls), rest(&mut stranger));
             assert!(told.starts_with("<stream:error><system-shutdown"), "{told}");
             assert!(
                 stranger.contains("<system-shutdown") && stranger.ends_with("</stream:stream>"),
                 "{stranger}"
             );
             assert!(TcpStream::connect(("127.0.0.1", port)).await.is_err());
+        })
+        .await;
+}
+
+#[tokio::test]
+async fn the_end_waits_for_no_client_whose_news_nobody_takes() {
+    LocalSet::new()
+        .run_until(async {
+            let world = World::new(None);
+            let mut sockets = Vec::new();
+            for _ in 0..2 * QUEUE {
+                sockets.push(world.connect().await);
+            }
+            while world.links.count() < sockets.len() {
+                tokio::task::yield_now().await;
+            }
+            let World { links, input, .. } = world;
+            let end = tokio::time::timeout(Duration::from_secs(5), links.finish(input));
+            assert!(end.await.is_ok(), "it waits");
         })
         .await;
 }
