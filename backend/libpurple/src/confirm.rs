@@ -9,9 +9,12 @@ use std::time::{Duration, Instant};
 
 use spectrum2_backend_protocol::{ConnectionError, Frame, MessageResult};
 
+use crate::irc;
 use crate::purple::{Denial, IdPrefix};
 use crate::session::Session;
 
+/// Banned people of a room that are listed.
+const MAX_NAMES: usize = 500;
 /// What may wait in one session; what comes on top is taken for done.
 const MAX_WAITING: usize = 200;
 /// The network must have answered by then.
@@ -38,6 +41,33 @@ struct Waiting {
     until: Option<Instant>,
     /// The daemon was told that it was refused. IRC may say so again: of each line of a message.
     denied: bool,
+    /// What is left to be done when the network has answered.
+    rest: Rest,
+}
+
+/// What is left of something when the network has answered its first part.
+#[derive(Debug, Default)]
+enum Rest {
+    #[default]
+    Nothing,
+    /// On IRC: somebody is to be banned.
+    Ban(Ban),
+    /// On IRC: who is banned is to be removed as well, if he is there.
+    Kick,
+    /// Who is banned, as far as the network has told.
+    Names(Vec<String>),
+}
+
+/// A ban that waits until the server has told the host.
+#[derive(Debug)]
+struct Ban {
+    channel: String,
+    nick: String,
+    reason: String,
+    /// The user's own nick.
+    own: String,
+    /// Nick, user and host of those who are known.
+    hosts: Vec<(String, String, String)>,
 }
 
 /// All that waits in a session, the oldest first.
@@ -89,6 +119,7 @@ impl Session {
             silence,
             until: None,
             denied: false,
+            rest: Rest::Nothing,
         });
         true
     }
@@ -119,18 +150,100 @@ impl Session {
         };
         let answered = self.confirmations.0.drain(..=place).filter(|waiting| !waiting.denied);
         for waiting in answered.collect::<Vec<_>>() {
-            self.accepted(Some(waiting.serial), out);
+            match waiting.rest {
+                Rest::Nothing | Rest::Kick => self.accepted(Some(waiting.serial), out),
+                Rest::Names(names) => self.listed(waiting.serial, names, out),
+                Rest::Ban(Ban { channel, nick, reason, own, hosts }) => {
+                    let mask = irc::mask(&nick, &own, &hosts);
+                    let raw = format!("MODE {channel} +b {mask}\r\nKICK {channel} {nick} :{reason}\r\n");
+                    self.account.send_raw(&raw);
+                    self.begin_to_ask(Some(waiting.serial), &channel, &nick, waiting.silence);
+                    if let Some(waiting) = self.confirmations.0.back_mut() {
+                        waiting.rest = Rest::Kick;
+                    }
+                    self.asked_for(Some(waiting.serial), out);
+                }
+            }
+        }
+    }
+
+    fn listed(&self, serial: u64, names: Vec<String>, out: &mut Vec<Frame>) {
+        let user_name = self.user.clone();
+        out.push(Frame::Result(MessageResult { user_name, serial, names, ..MessageResult::default() }));
+    }
+
+    /// Bans somebody from a channel, by his host if the server tells it.
+    pub(crate) fn ban(&mut self, serial: u64, room: &str, nick: &str, reason: String, out: &mut Vec<Frame>) {
+        if !self.begin_to_ask(Some(serial), room, nick, Silence::Consent) {
+            let text = "Too many things are being asked of the network already";
+            return self.refused(Some(serial), ConnectionError::OtherError, text, out);
+        }
+        let own = self.account.nick_in_room(room);
+        if let Some(waiting) = self.confirmations.0.back_mut() {
+            let (channel, nick, own, hosts) = (room.to_owned(), nick.to_owned(), own.clone(), Vec::new());
+            waiting.rest = Rest::Ban(Ban { channel, nick, reason, own, hosts });
+        }
+        // RFC 2812 §4.8: his host, and the user's own, which a ban must not hit.
+        self.account.send_raw(&format!("USERHOST {nick} {own}\r\n"));
+        self.asked_for(Some(serial), out);
+    }
+
+    /// Asks who is banned from a room.
+    pub(crate) fn list_banned(&mut self, serial: u64, room: &str, raw: &str, out: &mut Vec<Frame>) {
+        let silence = Silence::Failure;
+        if !self.begin_to_ask(Some(serial), room, "", silence) {
+            let text = "Too many things are being asked of the network already";
+            return self.refused(Some(serial), ConnectionError::OtherError, text, out);
+        }
+        if let Some(waiting) = self.confirmations.0.back_mut() {
+            waiting.rest = Rest::Names(Vec::new());
+        }
+        self.account.send_raw(raw);
+        self.asked_for(Some(serial), out);
+    }
+
+    /// IRC tells who is banned from a channel.
+    pub fn banned(&mut self, room: &str, mask: String) {
+        let room = room.to_lowercase();
+        let lists = self.confirmations.0.iter_mut().filter(|waiting| waiting.room == room);
+        for waiting in lists {
+            if let Rest::Names(names) = &mut waiting.rest
+                && names.len() < MAX_NAMES
+            {
+                return names.push(mask);
+            }
+        }
+    }
+
+    /// IRC tells user and host of somebody.
+    pub fn host_known(&mut self, known: Vec<(String, String, String)>) {
+        let asked = self.confirmations.0.iter_mut().find_map(|waiting| match &mut waiting.rest {
+            Rest::Ban(Ban { hosts, .. }) if hosts.is_empty() => Some(hosts),
+            _ => None,
+        });
+        if let Some(hosts) = asked {
+            *hosts = known;
         }
     }
 
     /// The room has answered a stanza of ours.
-    pub fn room_answered(&mut self, room: &str, serial: u64, denial: Option<Denial>, out: &mut Vec<Frame>) {
+    pub fn room_answered(
+        &mut self,
+        room: &str,
+        serial: u64,
+        answer: Result<Vec<String>, Denial>,
+        out: &mut Vec<Frame>,
+    ) {
         let is_it = |waiting: &Waiting| waiting.serial == serial && waiting.room == room.to_lowercase();
         let place = self.confirmations.0.iter().position(is_it);
         let Some(waiting) = place.and_then(|place| self.confirmations.0.remove(place)) else { return };
-        match denial {
-            Some(denial) => self.deny(waiting.serial, &denial, out),
-            None => self.accepted(Some(waiting.serial), out),
+        match (answer, waiting.rest) {
+            (Err(denial), _) => self.deny(waiting.serial, &denial, out),
+            (Ok(mut names), Rest::Names(_)) => {
+                names.truncate(MAX_NAMES);
+                self.listed(waiting.serial, names, out);
+            }
+            (Ok(_), _) => self.accepted(Some(waiting.serial), out),
         }
     }
 
@@ -140,6 +253,7 @@ impl Session {
         let is_it = |waiting: &Waiting| names.contains(&waiting.room) || names.contains(&waiting.who);
         match self.confirmations.0.iter_mut().find(|waiting| is_it(waiting)) {
             Some(Waiting { denied: true, .. }) => {}
+            Some(Waiting { rest: Rest::Kick, .. }) if !denial.no_right => {}
             Some(waiting) => {
                 waiting.denied = true;
                 let serial = waiting.serial;
@@ -163,6 +277,7 @@ impl Session {
             error: Some(ConnectionError::OtherError.into()),
             text: Some(denial.text.clone()),
             denied: Some(denial.no_right),
+            names: Vec::new(),
         }));
     }
 

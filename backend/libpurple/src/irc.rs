@@ -53,9 +53,42 @@ pub fn is_name(text: &str) -> bool {
         && !text.contains(|c: char| c == ' ' || c == ',' || c.is_control())
 }
 
+/// The mask by which somebody is banned: his host, as people on IRC do; if that is the user's own too, as it is for all who
+/// come by one gateway, user and host; else his nick. `known` is nick, user and host of those who are known.
+pub fn mask(nick: &str, own: &str, known: &[(String, String, String)]) -> String {
+    let find = |who: &str| known.iter().find(|(known, ..)| known.eq_ignore_ascii_case(who));
+    let usual = |text: &str| is_name(text) && !text.contains(['!', '@', '*', '?']);
+    match (find(nick), find(own)) {
+        (Some((_, user, host)), own) if usual(user) && usual(host) => match own {
+            Some((_, _, own_host)) if own_host != host => format!("*!*@{host}"),
+            Some((_, own_user, _)) if own_user != user => format!("*!{user}@{host}"),
+            _ => format!("{nick}!*@*"),
+        },
+        _ => format!("{nick}!*@*"),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_ban_hits_the_host_and_never_the_user_himself() {
+        let known = |tybalt: &str| {
+            let person = |text: &str| {
+                let mut parts = text.split(['!', '@']).map(str::to_owned);
+                let mut next = || parts.next().unwrap_or_default();
+                (next(), next(), next())
+            };
+            vec![person(tybalt), person("romeo!~r@gw.example.org")]
+        };
+        let for_tybalt = |known: &[_]| mask("Tybalt", "romeo", known);
+        assert_eq!(for_tybalt(&known("tybalt!~t@capulet.example.org")), "*!*@capulet.example.org");
+        assert_eq!(for_tybalt(&known("tybalt!~t@gw.example.org")), "*!~t@gw.example.org");
+        assert_eq!(for_tybalt(&known("tybalt!~r@gw.example.org")), "Tybalt!*@*");
+        assert_eq!(for_tybalt(&known("tybalt!~t@*")), "Tybalt!*@*");
+        assert_eq!(for_tybalt(&[]), "Tybalt!*@*");
+    }
 
     #[test]
     fn each_line_of_a_message_is_a_line() {

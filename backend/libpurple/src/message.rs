@@ -197,6 +197,7 @@ impl Session {
                 error: None,
                 text: None,
                 denied: None,
+                names: Vec::new(),
             }));
         }
     }
@@ -215,6 +216,7 @@ impl Session {
                 error: Some(error.into()),
                 text: Some(text.to_owned()),
                 denied: None,
+                names: Vec::new(),
             })),
             // Spectrum 2's daemon cannot be told; the user can.
             None => self.tell(text.to_owned(), out),

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use spectrum2_backend_protocol::{
     Affiliation, ConnectionError, ConversationMessage, Frame, Invitation, MAX_FRAME, Participant as Frames,
-    ParticipantFlags, Role, Room, RoomCommand, RoomEnd, RoomList, RoomReason, StatusType,
+    ParticipantFlags, Role, Room, RoomCommand, RoomEnd, RoomList, RoomReason, RoomWish, StatusType,
 };
 
 use crate::confirm::{Confirmations, Silence};
@@ -300,6 +300,19 @@ impl Session {
         if !self.account.is_in_room(room) {
             return self.not_in_room(serial, out);
         }
+        match command.wish() {
+            RoomWish::Standing => {}
+            RoomWish::Outcasts => return self.ask_who_is_banned(command.serial, room, out),
+            RoomWish::Destroy => return self.destroy(command, &reason, out),
+        }
+        if self.rooms.irc && role.is_none() && affiliation == Some(Affiliation::Outcast) {
+            if !irc::is_name(room) || !irc::is_name(who) {
+                return self.no_command(serial, out);
+            }
+            if !is_mask(who) {
+                return self.ban(command.serial, room, who, reason, out);
+            }
+        }
         let raw = if !is_one_line(who) {
             None
         } else if self.rooms.irc {
@@ -324,6 +337,44 @@ impl Session {
             }
             _ => self.no_command(serial, out),
         }
+    }
+
+    fn ask_who_is_banned(&mut self, serial: u64, room: &str, out: &mut Vec<Frame>) {
+        if self.rooms.irc && irc::is_name(room) {
+            self.list_banned(serial, room, &format!("MODE {room} b\r\n"), out);
+        } else if self.rooms.echoing {
+            // XEP-0045 §9.2.
+            let raw = format!(
+                "<iq type='get' id='{}' to='{}'><query xmlns='http://jabber.org/protocol/muc#admin'>\
+                 <item affiliation='outcast'/></query></iq>",
+                Confirmations::id(serial),
+                text::escape(room)
+            );
+            self.list_banned(serial, room, &raw, out);
+        } else {
+            self.no_command(Some(serial), out);
+        }
+    }
+
+    /// XEP-0045 §10.9.
+    fn destroy(&mut self, command: &RoomCommand, reason: &str, out: &mut Vec<Frame>) {
+        let (serial, room) = (Some(command.serial), command.room.as_str());
+        if self.rooms.irc {
+            let text = "A channel ends when the last one has left; it cannot be destroyed";
+            return self.refused(serial, ConnectionError::OtherError, text, out);
+        }
+        if !self.rooms.echoing {
+            return self.no_command(serial, out);
+        }
+        let raw = format!(
+            "<iq type='set' id='{}' to='{}'><query xmlns='http://jabber.org/protocol/muc#owner'><destroy>\
+             <reason>{}</reason></destroy></query></iq>",
+            Confirmations::id(command.serial),
+            text::escape(room),
+            text::escape(reason)
+        );
+        self.account.send_raw(&raw);
+        self.await_network(serial, room, "", Silence::Failure, out);
     }
 
     fn no_command(&self, serial: Option<u64>, out: &mut Vec<Frame>) {
@@ -667,6 +718,9 @@ fn irc_command(
     }
     let mode = |modes: &str, who: String| Some(format!("MODE {room} {modes} {who}\r\n"));
     let pair = || format!("{nick} {nick}");
+    if is_mask(nick) && (role, affiliation) == (None, Some(Affiliation::None)) {
+        return mode("-b", nick.to_owned());
+    }
     match (role, affiliation) {
         (Some(Role::None), _) => Some(format!("KICK {room} {nick} :{reason}\r\n")),
         (Some(Role::Moderator), _) | (None, Some(Affiliation::Admin | Affiliation::Owner)) => {
@@ -674,11 +728,15 @@ fn irc_command(
         }
         (Some(Role::Participant), _) | (None, Some(Affiliation::Member)) => mode("-o+v", pair()),
         (Some(Role::Visitor), _) | (None, Some(Affiliation::None)) => mode("-o-v", pair()),
-        (None, Some(Affiliation::Outcast)) => {
-            Some(format!("MODE {room} +b {nick}!*@*\r\nKICK {room} {nick} :{reason}\r\n"))
-        }
+        // Nobody can be kicked by a mask.
+        (None, Some(Affiliation::Outcast)) => mode("+b", nick.to_owned()),
         (None, None) => None,
     }
+}
+
+/// Whether a name is one of a list of bans (RFC 2811 §4.3.1), which no nick is.
+fn is_mask(name: &str) -> bool {
+    name.contains(['!', '@', '*'])
 }
 
 /// Roles and affiliations in the words that most plugins take in their rooms.

@@ -463,9 +463,11 @@ impl Server {
             Event::Answered(account, number) => {
                 self.of(account, |session| session.network_answered(number, out));
             }
-            Event::RoomAnswered(account, room, number, denial) => {
-                self.of(account, |session| session.room_answered(&room, number, denial, out));
+            Event::RoomAnswered(account, room, number, answer) => {
+                self.of(account, |session| session.room_answered(&room, number, answer, out));
             }
+            Event::Banned(account, room, mask) => self.of(account, |session| session.banned(&room, mask)),
+            Event::Hosts(account, hosts) => self.of(account, |session| session.host_known(hosts)),
             Event::RoomList(account, rooms) => {
                 self.of(account, |session| session.rooms_listed(rooms, out));
             }

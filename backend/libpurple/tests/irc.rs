@@ -9,7 +9,9 @@ use std::time::{Duration, Instant};
 
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
-use spectrum2_backend_protocol::{Affiliation, Frame, Role, Room, RoomCommand, RoomListRequest, RoomReason};
+use spectrum2_backend_protocol::{
+    Affiliation, Frame, Role, Room, RoomCommand, RoomListRequest, RoomReason, RoomWish,
+};
 use support::{Daemon, Irc, Ngircd, Process, Scratch, Zygote, backend, buddy, message, saved_settings};
 
 const ROMEO: &str = "romeo@example.org";
@@ -537,6 +539,7 @@ fn what_a_channel_refuses_is_refused() {
             role: Some(0),
             affiliation: None,
             text: None,
+            what: None,
         })
     };
     daemon.send(&command(900, "tybalt"));
@@ -561,6 +564,66 @@ fn what_a_channel_refuses_is_refused() {
     daemon.send(&command(904, "tybalt"));
     assert_eq!(daemon.expect_result(904), None);
     tybalt.expect(" KICK ");
+}
+
+#[test]
+fn bans_hit_nobody_else_are_listed_and_lifted() {
+    let Some(stage) = stage("") else { return };
+    let mut tybalt = Irc::connect(stage.irc.port, "tybalt");
+    let mut daemon = in_room(&stage);
+    daemon.join(ROMEO, "#verona", "romeo", "");
+    daemon.expect_joined("#verona");
+    tybalt.send("JOIN #verona");
+    tybalt.expect(" 366 ");
+    daemon.expect_occupant("tybalt", |_| true);
+
+    let command = |serial: u64, who: &str, affiliation: Option<Affiliation>, what: Option<RoomWish>| {
+        Frame::RoomCommand(RoomCommand {
+            user_name: ROMEO.to_owned(),
+            room: "#verona".to_owned(),
+            nickname: who.to_owned(),
+            serial,
+            affiliation: affiliation.map(i32::from),
+            text: Some("Hence".to_owned()),
+            what: what.map(i32::from),
+            ..RoomCommand::default()
+        })
+    };
+    let names = |daemon: &mut Daemon, serial: u64| {
+        daemon.expect("RESULT", |frame| match frame {
+            Frame::Result(result) if result.serial == serial => Some((result.error, result.names.clone())),
+            _ => None,
+        })
+    };
+    daemon.send(&command(900, "tybalt", Some(Affiliation::Outcast), None));
+    assert_eq!(daemon.expect_result(900), None);
+    tybalt.expect(" KICK ");
+    daemon.send(&command(901, "", None, Some(RoomWish::Outcasts)));
+    let (error, banned) = names(&mut daemon, 901);
+    assert_eq!((error, banned.len()), (None, 1));
+    // Both come from this machine, so it is not the host alone.
+    let mask = banned[0].as_str();
+    assert!(mask.starts_with("*!") && mask.contains("tybalt@") && !mask.ends_with("@*"), "{mask}");
+    tybalt.send("JOIN #verona");
+    tybalt.expect(" 474 ");
+
+    daemon.send(&command(902, mask, Some(Affiliation::None), None));
+    assert_eq!(daemon.expect_result(902), None);
+    daemon.send(&command(903, "", None, Some(RoomWish::Outcasts)));
+    assert_eq!(names(&mut daemon, 903), (None, vec![]));
+    tybalt.send("JOIN #verona");
+    tybalt.expect(" 366 ");
+    daemon.send(&command(904, "Paris!*@*", Some(Affiliation::Outcast), None));
+    assert_eq!(daemon.expect_result(904), None);
+    daemon.send(&command(905, "", None, Some(RoomWish::Destroy)));
+    let (_, text) = daemon.expect_result(905).expect("channels are not destroyed");
+    assert!(text.contains("destroyed"), "{text}");
+    let notices = daemon.seen().iter().filter(|frame| matches!(frame, Frame::ConvMessage(_))).count();
+    assert_eq!(notices, 0, "what is told by a result is not told again");
+    daemon.send(&command(906, "nobody", Some(Affiliation::Outcast), None));
+    assert_eq!(daemon.expect_result(906), None, "who is not there is banned all the same");
+    daemon.send(&command(907, "", None, Some(RoomWish::Outcasts)));
+    assert_eq!(names(&mut daemon, 907).1.len(), 2);
 }
 
 #[test]

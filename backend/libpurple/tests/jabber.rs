@@ -6,7 +6,7 @@ mod support;
 
 use spectrum2_backend_protocol::{
     Affiliation, ConversationMessage, Frame, Invitation, Role, RoomCommand, RoomListRequest, RoomReason,
-    Status, VCard,
+    RoomWish, Status, VCard,
 };
 use support::{Daemon, Prosody, Scratch, Zygote, buddy, message, saved_settings};
 
@@ -369,6 +369,7 @@ fn a_refused_join_says_why() {
             role,
             affiliation,
             text: Some("soft!".to_owned()),
+            what: None,
         })
     };
     romeo.send(&command(None, Some(0)));
@@ -382,6 +383,53 @@ fn a_refused_join_says_why() {
     assert_eq!(romeo.expect_result(77), None);
     juliet.join(JULIET, ROOM, "Juliet", "");
     assert_eq!(juliet.expect_refused(ROOM).0, RoomReason::Banned);
+}
+
+#[test]
+fn outcasts_are_listed_and_a_room_is_destroyed() {
+    let Some(stage) = plain() else { return };
+    let mut romeo = log_in(&stage, ROMEO, ROMEO_THERE);
+    let mut juliet = log_in(&stage, JULIET, JULIET_THERE);
+    romeo.join(ROMEO, ROOM, "Romeo", "");
+    romeo.expect_joined(ROOM);
+    let serial = romeo.write(ROMEO, ROOM, "Alas");
+    romeo.expect_result(serial);
+    let command = |user: &str, serial: u64, what: RoomWish| {
+        Frame::RoomCommand(RoomCommand {
+            user_name: user.to_owned(),
+            room: ROOM.to_owned(),
+            serial,
+            text: Some("Banished".to_owned()),
+            what: Some(what.into()),
+            ..RoomCommand::default()
+        })
+    };
+    romeo.send(&Frame::RoomCommand(RoomCommand {
+        user_name: ROMEO.to_owned(),
+        room: ROOM.to_owned(),
+        nickname: "paris@elsewhere.example.net".to_owned(),
+        serial: 70,
+        affiliation: Some(0),
+        ..RoomCommand::default()
+    }));
+    assert_eq!(romeo.expect_result(70), None);
+    romeo.send(&command(ROMEO, 71, RoomWish::Outcasts));
+    let banned = romeo.expect("RESULT", |frame| match frame {
+        Frame::Result(result) if result.serial == 71 => Some((result.error, result.names.clone())),
+        _ => None,
+    });
+    assert_eq!(banned, (None, vec!["paris@elsewhere.example.net".to_owned()]));
+
+    juliet.join(JULIET, ROOM, "Juliet", "");
+    juliet.expect_joined(ROOM);
+    juliet.send(&command(JULIET, 72, RoomWish::Destroy));
+    assert!(juliet.expect_result(72).is_some(), "it is not hers");
+    romeo.send(&command(ROMEO, 73, RoomWish::Destroy));
+    for person in [&mut juliet, &mut romeo] {
+        let left = person.expect_left(ROOM);
+        assert_eq!((left.room_reason(), left.text.as_deref()), (RoomReason::Destroyed, Some("Banished")));
+    }
+    assert_eq!(romeo.expect_result(73), None);
 }
 
 #[test]
@@ -404,6 +452,7 @@ fn what_a_room_refuses_is_refused() {
         role: Some(0),
         affiliation: None,
         text: None,
+        what: None,
     }));
     assert!(juliet.expect_result(78).is_some(), "she may not kick him");
     let topic = |user: &str, serial: u64| {

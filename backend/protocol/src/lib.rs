@@ -26,7 +26,9 @@ pub use message::{
     Extensions, Invitation, Login, Logout, MessageResult, Participant, Problem, Room, RoomCommand, RoomEnd,
     RoomList, RoomListRequest, Stats, Status, UserSettings, VCard, Wrapper,
 };
-pub use value::{Affiliation, ConnectionError, ParticipantFlags, Role, RoomReason, StatusType, UnknownValue};
+pub use value::{
+    Affiliation, ConnectionError, ParticipantFlags, Role, RoomReason, RoomWish, StatusType, UnknownValue,
+};
 
 /// The longest frame that either side accepts, in bytes without the length prefix.
 ///

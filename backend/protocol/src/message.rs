@@ -10,7 +10,7 @@ use std::fmt;
 use prost::Message;
 use serde::{Deserialize, Serialize};
 
-use crate::value::{Affiliation, ConnectionError, ParticipantFlags, Role, RoomReason, StatusType};
+use crate::value::{Affiliation, ConnectionError, ParticipantFlags, Role, RoomReason, RoomWish, StatusType};
 
 /// The envelope of every frame.
 #[derive(Clone, PartialEq, Message)]
@@ -414,6 +414,9 @@ pub struct MessageResult {
     /// Extension [`ROOMS`](crate::extension::ROOMS): the user has no right to it.
     #[prost(bool, optional, tag = "5")]
     pub denied: Option<bool>,
+    /// Extension [`ROOMS`](crate::extension::ROOMS): who is banned, where that was asked: names of people, or masks.
+    #[prost(string, repeated, tag = "6")]
+    pub names: Vec<String>,
 }
 
 /// PROBLEM, extension [`PROBLEM`](crate::extension::PROBLEM): something an administrator must know.
@@ -479,7 +482,7 @@ pub struct Invitation {
     pub serial: Option<u64>,
 }
 
-/// ROOM_COMMAND, extension [`ROOMS`](crate::extension::ROOMS): a role or an affiliation for somebody.
+/// ROOM_COMMAND, extension [`ROOMS`](crate::extension::ROOMS): a role or an affiliation for somebody, or what `what` says.
 #[derive(Clone, PartialEq, Message, Serialize, Deserialize)]
 #[prost(skip_debug)]
 pub struct RoomCommand {
@@ -489,7 +492,7 @@ pub struct RoomCommand {
     /// Legacy name of the room.
     #[prost(string, required, tag = "2")]
     pub room: String,
-    /// Nick of the occupant, or legacy name of somebody who is not there.
+    /// Nick of the occupant, or legacy name of somebody who is not there; a name of the list of those who are banned.
     #[prost(string, required, tag = "3")]
     pub nickname: String,
     /// The number to name in the [`MessageResult`].
@@ -504,6 +507,16 @@ pub struct RoomCommand {
     /// What the user says about it.
     #[prost(string, optional, tag = "7")]
     pub text: Option<String>,
+    /// A [`RoomWish`](crate::RoomWish) number. Absent: a role or an affiliation.
+    #[prost(int32, optional, tag = "8")]
+    pub what: Option<i32>,
+}
+
+impl RoomCommand {
+    /// What is wanted.
+    pub fn wish(&self) -> RoomWish {
+        self.what.and_then(|number| RoomWish::try_from(number).ok()).unwrap_or(RoomWish::Standing)
+    }
 }
 
 /// LIST_ROOMS, extension [`ROOMS`](crate::extension::ROOMS).
@@ -622,6 +635,7 @@ impl fmt::Debug for RoomCommand {
             .field("serial", &self.serial)
             .field("role", &self.role)
             .field("affiliation", &self.affiliation)
+            .field("what", &self.what)
             .finish_non_exhaustive()
     }
 }

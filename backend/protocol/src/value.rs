@@ -134,6 +134,18 @@ wire_enum! {
 }
 
 wire_enum! {
+    /// What a moderator or owner wants of a room.
+    RoomWish, "wish" {
+        /// A role or an affiliation for somebody.
+        Standing = 0,
+        /// To know who is banned.
+        Outcasts = 1,
+        /// That the room is no more.
+        Destroy = 2,
+    }
+}
+
+wire_enum! {
     /// What an occupant may do in a room while there; greater is more.
     Role, "role" {
         /// Not in the room: whoever gets this is removed.

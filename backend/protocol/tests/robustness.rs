@@ -139,6 +139,7 @@ fn a_result_without_error_means_accepted() {
         error: None,
         text: None,
         denied: None,
+        names: vec!["*!*@mantua.example.org".into()],
     };
     Frame::Result(accepted.clone()).encode(&mut bytes);
     assert_eq!(Frame::decode(&bytes[4..]), Ok(Frame::Result(accepted)));

@@ -1,7 +1,9 @@
 //! Requests about rooms: what there are (XEP-0030, XEP-0059), what one is, whether one is in it (XEP-0410), and what
 //! moderators want (XEP-0045 §8–9).
 
-use spectrum2_backend_protocol::{Affiliation, Frame, MessageResult, Role, RoomCommand, RoomListRequest};
+use spectrum2_backend_protocol::{
+    Affiliation, Frame, MessageResult, Role, RoomCommand, RoomListRequest, RoomWish,
+};
 use spectrum2_xmpp::stanza::{Condition, ErrorType, iq_result};
 use spectrum2_xmpp::xep_0004::{Field, FieldType, Form, FormType};
 use spectrum2_xmpp::xep_0030::{self, Identity, Info, Item};
@@ -20,6 +22,8 @@ const FRESH: u64 = 60_000;
 const ASKING: usize = 20;
 /// Rooms on one page, so that a stanza stays below what servers accept.
 const PAGE: usize = 500;
+/// Outcasts of one room that are listed.
+const OUTCASTS: usize = 500;
 /// Commands of moderators that may be under way.
 const COMMANDS: usize = 50;
 
@@ -60,6 +64,9 @@ impl User {
             (ns::MAM, Some(node)) => self.archive_request(cx, iq, payload, node),
             (ns::MUC_ADMIN, Some(node)) if get => self.list_affiliations(cx, iq, payload, node),
             (ns::MUC_ADMIN, Some(node)) => self.moderate(cx, iq, payload, node),
+            (ns::MUC_OWNER, Some(node)) if !get && payload.find("destroy", ns::MUC_OWNER).is_some() => {
+                self.destroy(cx, iq, payload, node);
+            }
             _ => {
                 let text = "The network's rooms cannot be configured from here";
                 cx.refuse(iq, ErrorType::Cancel, Condition::NotAllowed, text);
@@ -186,11 +193,16 @@ impl User {
     }
 
     /// XEP-0045 §8.5, §9: those who have a role or an affiliation, of the occupants.
-    fn list_affiliations(&self, cx: &mut Context, iq: &Element, query: &Element, node: &str) {
+    fn list_affiliations(&mut self, cx: &mut Context, iq: &Element, query: &Element, node: &str) {
         let Some(room) = self.entered(iq, node) else {
             cx.refuse(iq, ErrorType::Auth, Condition::Forbidden, "You are not in the room");
             return;
         };
+        if query.find("item", ns::MUC_ADMIN).is_some_and(|item| item.attr("affiliation") == Some("outcast")) {
+            // §9.2: who is banned is not there: only the network knows.
+            let command = wish(room, RoomWish::Outcasts);
+            return self.ask_network(cx, iq, command);
+        }
         let wanted = query.find("item", ns::MUC_ADMIN);
         let (role, affiliation) =
             (wanted.and_then(|item| item.attr("role")), wanted.and_then(|item| item.attr("affiliation")));
@@ -211,19 +223,42 @@ impl User {
 
     /// A role or affiliation for somebody; answered when the network has.
     fn moderate(&mut self, cx: &mut Context, iq: &Element, query: &Element, node: &str) {
-        let frame = self.room_command(cx, iq, query, node);
-        let (link, extension) = (self.online(), self.has_room_extension(cx));
-        match (frame, link) {
-            (Some(_), Some(_)) if !extension => {
+        match self.room_command(cx, iq, query, node) {
+            Some(command) => self.ask_network(cx, iq, command),
+            None => cx.refuse(iq, ErrorType::Modify, Condition::BadRequest, ""),
+        }
+    }
+
+    /// XEP-0045 §10.9.
+    fn destroy(&mut self, cx: &mut Context, iq: &Element, query: &Element, node: &str) {
+        let Some(room) = self.entered(iq, node) else {
+            cx.refuse(iq, ErrorType::Auth, Condition::Forbidden, "You are not in the room");
+            return;
+        };
+        let destroy = query.find("destroy", ns::MUC_OWNER);
+        let text = destroy.and_then(|destroy| destroy.child_text("reason", ns::MUC_OWNER));
+        let text = text.map(std::borrow::Cow::into_owned);
+        let command = RoomCommand { text, ..wish(room, RoomWish::Destroy) };
+        self.ask_network(cx, iq, command);
+    }
+
+    /// Asks the network for something; answered when it has.
+    fn ask_network(&mut self, cx: &mut Context, iq: &Element, command: RoomCommand) {
+        let user_name = self.jid.to_string();
+        match self.online() {
+            Some(_) if !self.has_room_extension(cx) => {
                 let text = "The network does not let you do that from here";
                 cx.refuse(iq, ErrorType::Cancel, Condition::NotAllowed, text);
             }
-            (Some(frame), Some(link)) => {
+            Some(link) => {
                 if let Some(serial) = self.await_result(cx, iq) {
-                    cx.frame(link, Frame::RoomCommand(RoomCommand { serial, ..frame }));
+                    cx.frame(link, Frame::RoomCommand(RoomCommand { serial, user_name, ..command }));
                 }
             }
-            _ => cx.refuse(iq, ErrorType::Modify, Condition::BadRequest, ""),
+            None => {
+                let text = "You are not logged in to the network";
+                cx.refuse(iq, ErrorType::Wait, Condition::RecipientUnavailable, text);
+            }
         }
     }
 
@@ -254,13 +289,11 @@ impl User {
             _ => return None,
         };
         Some(RoomCommand {
-            user_name: self.jid.to_string(),
-            room: room.name.clone(),
             nickname,
-            serial: 0,
             role: role.map(i32::from),
             affiliation: affiliation.map(i32::from),
             text: item.child_text("reason", ns::MUC_ADMIN).map(std::borrow::Cow::into_owned),
+            ..wish(room, RoomWish::Standing)
         })
     }
 
@@ -286,6 +319,14 @@ impl User {
         match result.error {
             // A subject that was set comes from the room (XEP-0045 §8.1), an invitation is answered by the guest.
             None if stanza.name() != "iq" => {}
+            None if stanza.attr("type") == Some("get") => {
+                let outcasts = result.names.iter().take(OUTCASTS).filter_map(|name| {
+                    let jid = cx.contact_bare(&self.node_for(cx, name)?);
+                    Some(Element::new("item", ns::MUC_ADMIN).with("affiliation", "outcast").with("jid", jid))
+                });
+                let query = Element::new("query", ns::MUC_ADMIN).children_from(outcasts.collect::<Vec<_>>());
+                cx.send(iq_result(&stanza).child(query));
+            }
             None => cx.send(iq_result(&stanza)),
             // XEP-0045 §8–10.
             Some(_) if result.denied == Some(true) => {
@@ -295,6 +336,12 @@ impl User {
         }
         true
     }
+}
+
+/// What is wanted of a room; the rest is to be said.
+fn wish(room: &Room, what: RoomWish) -> RoomCommand {
+    let what = (what != RoomWish::Standing).then(|| what.into());
+    RoomCommand { room: room.name.clone(), what, ..RoomCommand::default() }
 }
 
 fn role_of(name: &str) -> Option<Role> {

@@ -111,6 +111,13 @@ pub(super) fn irc_line(account: AccountId, connected: bool, line: &str) {
             } else if let Some(reason) = nick_refusal(numeric).filter(|_| connected) {
                 TOLD.set(true);
                 push(Event::NickRefused(account, reason, last()));
+            } else if numeric == "367" {
+                TOLD.set(true);
+                push(Event::Banned(account, param(1), param(2)));
+            } else if numeric == "368" {
+                TOLD.set(true);
+            } else if numeric == "302" {
+                push(Event::Hosts(account, hosts(&last())));
             } else if numeric == "PONG" {
                 IdPrefix::strip(&last())
                     .into_iter()
@@ -125,6 +132,16 @@ pub(super) fn irc_line(account: AccountId, connected: bool, line: &str) {
             }
         }
     }
+}
+
+/// RFC 2812 §5.1, RPL_USERHOST: nick, `*` for an operator, `=`, `+` or `-`, user and host.
+fn hosts(replies: &str) -> Vec<(String, String, String)> {
+    let host = |reply: &str| {
+        let (nick, rest) = reply.split_once('=')?;
+        let (user, host) = rest.get(1..)?.split_once('@')?;
+        Some((nick.trim_end_matches('*').to_owned(), user.to_owned(), host.to_owned()))
+    };
+    replies.split(' ').filter_map(host).collect()
 }
 
 fn is_channel(name: &str) -> bool {
@@ -272,17 +289,39 @@ unsafe fn answer(account: AccountId, stanza: *mut sys::xmlnode) {
         let from = attribute(stanza, c"from");
         let room = from.split('/').next().unwrap_or_default().to_owned();
         let kind = attribute(stanza, c"type");
-        let denial = match kind.as_str() {
+        let answer = match kind.as_str() {
             // Occupants could pretend.
             "error" | "result" if room != from => return,
-            "error" => child(stanza, "error", "").map(|error| {
-                let (reason, text) = refusal_of(error);
-                Denial { no_right: reason == RoomReason::Banned, told: false, text }
-            }),
-            "result" | "groupchat" => None,
+            "error" => match child(stanza, "error", "") {
+                Some(error) => {
+                    let (reason, text) = refusal_of(error);
+                    Err(Denial { no_right: reason == RoomReason::Banned, told: false, text })
+                }
+                None => Ok(Vec::new()),
+            },
+            "result" => Ok(outcasts(stanza)),
+            "groupchat" => Ok(Vec::new()),
             _ => return,
         };
-        push(Event::RoomAnswered(account, room, number, denial));
+        push(Event::RoomAnswered(account, room, number, answer));
+    }
+}
+
+/// XEP-0045 §9.2: who is banned, if the answer says that.
+///
+/// # Safety
+/// `stanza` lives.
+unsafe fn outcasts(stanza: *mut sys::xmlnode) -> Vec<String> {
+    // SAFETY: the caller's promise.
+    unsafe {
+        let mut jids = Vec::new();
+        let Some(query) = child(stanza, "query", "http://jabber.org/protocol/muc#admin") else { return jids };
+        for item in children(query) {
+            if copy((*item).name) == "item" && attribute(item, c"affiliation") == "outcast" {
+                jids.push(attribute(item, c"jid"));
+            }
+        }
+        jids
     }
 }
 

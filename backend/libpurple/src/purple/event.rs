@@ -67,8 +67,12 @@ pub enum Event {
     Denied(AccountId, Vec<String>, Denial),
     /// The network has dealt with all that was sent before the PING with this number.
     Answered(AccountId, u64),
-    /// A room has answered the stanza with this number.
-    RoomAnswered(AccountId, String, u64, Option<Denial>),
+    /// A room has answered the stanza with this number; who is banned, if that was asked.
+    RoomAnswered(AccountId, String, u64, Result<Vec<String>, Denial>),
+    /// On IRC: a mask that is banned from a channel.
+    Banned(AccountId, String, String),
+    /// On IRC: nick, user and host of people.
+    Hosts(AccountId, Vec<(String, String, String)>),
     /// The network's rooms: name and name to show.
     RoomList(AccountId, Vec<(String, String)>),
     /// The topic and who set it.

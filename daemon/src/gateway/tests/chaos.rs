@@ -816,7 +816,7 @@ impl Storm {
         let text = error.map(|_| "No such nick".to_owned());
         self.backend_says(
             link,
-            Frame::Result(MessageResult { user_name, serial, error, text, denied: None }),
+            Frame::Result(MessageResult { user_name, serial, error, text, ..Default::default() }),
         );
     }
 

@@ -15,6 +15,7 @@ fn result(serial: u64, error: Option<(i32, &str)>) -> Frame {
         error: error.map(|(number, _)| number),
         text: error.map(|(_, text)| text.into()),
         denied: None,
+        names: Vec::new(),
     })
 }
 

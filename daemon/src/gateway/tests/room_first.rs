@@ -149,6 +149,7 @@ fn a_subject_and_an_invitation_that_the_network_refuses_are_refused() {
                 error: Some(16),
                 text: Some("You're not channel operator".into()),
                 denied: Some(true),
+                names: Vec::new(),
             }),
         );
         let error = stage.only_stanza();

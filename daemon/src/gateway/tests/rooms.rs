@@ -1,6 +1,8 @@
 //! Rooms.
 
-use spectrum2_backend_protocol::{Invitation, Participant, Room, RoomEnd, RoomList, RoomReason};
+use spectrum2_backend_protocol::{
+    Invitation, Participant, Room, RoomCommand, RoomEnd, RoomList, RoomReason, RoomWish,
+};
 
 use super::*;
 
@@ -263,6 +265,7 @@ fn a_message_comes_back_with_its_id_when_the_room_has_it() {
             error: None,
             text: None,
             denied: None,
+            names: Vec::new(),
         }),
     );
     assert_eq!(stage.stanzas.len(), 2);
@@ -281,6 +284,7 @@ fn a_message_comes_back_with_its_id_when_the_room_has_it() {
         error: Some(16),
         text: Some("Cannot send to channel".into()),
         denied: Some(true),
+        names: Vec::new(),
     };
     stage.network(link, Frame::Result(result));
     let refused = stage.only_stanza();
@@ -681,6 +685,7 @@ fn moderators_act_and_learn_what_came_of_it() {
                 error,
                 text,
                 denied: None,
+                names: Vec::new(),
             }),
         );
         assert_eq!(stage.only_stanza().attr("type"), Some(kind));
@@ -735,4 +740,68 @@ fn what_waits_for_the_room_is_bounded_in_bytes() {
     }
     let refused = stage.stanzas.iter().filter(|stanza| condition(stanza) == Some("resource-constraint"));
     assert!(refused.count() >= 8, "a mebibyte may wait");
+}
+
+/// A request of Romeo's client to the room, and the command that comes of it.
+fn wishes(stage: &mut Stage, kind: &str, query: &str) -> RoomCommand {
+    stage.says(&format!("<iq type='{kind}' id='w' from='{ROMEO}' to='{ROOM}'>{query}</iq>"));
+    stage.silence();
+    stage
+        .frame(|frame| match frame {
+            Frame::RoomCommand(command) => Some(command.clone()),
+            _ => None,
+        })
+        .1
+}
+
+fn result_of(command: &RoomCommand, names: &[&str]) -> Frame {
+    Frame::Result(MessageResult {
+        user_name: "romeo@example.org".into(),
+        serial: command.serial,
+        names: names.iter().map(|name| (*name).to_owned()).collect(),
+        ..MessageResult::default()
+    })
+}
+
+#[test]
+fn who_is_banned_the_network_tells_and_each_can_be_let_in_again() {
+    let mut stage = Stage::new();
+    let link = in_the_room(&mut stage);
+    let query = |item: &str| format!("<query xmlns='{}'><item affiliation={item}/></query>", ns::MUC_ADMIN);
+    let command = wishes(&mut stage, "get", &query("'outcast'"));
+    assert_eq!(command.wish(), RoomWish::Outcasts);
+    stage.network(link, result_of(&command, &["*!*@mantua.example.org", "Paris!*@*"]));
+    let answer = stage.only_stanza();
+    let query_of = answer.find("query", ns::MUC_ADMIN).expect("a list");
+    let jids: Vec<_> = query_of.elements().filter_map(|item| item.attr("jid")).collect();
+    assert_eq!(jids.len(), 2);
+    assert!(query_of.elements().all(|item| item.attr("affiliation") == Some("outcast")));
+    for (jid, mask) in jids.iter().zip(["*!*@mantua.example.org", "Paris!*@*"]) {
+        assert_eq!(jid.parse::<jid::Jid>().map(|jid| jid.to_string().to_lowercase()), Ok(jid.to_lowercase()));
+        let command = wishes(&mut stage, "set", &query(&format!("'none' jid='{jid}'")));
+        assert_eq!(command.nickname.to_lowercase(), mask.to_lowercase());
+        stage.network(link, result_of(&command, &[]));
+        assert_eq!(stage.only_stanza().attr("type"), Some("result"));
+    }
+}
+
+#[test]
+fn a_room_is_destroyed_by_the_network_or_not_at_all() {
+    let mut stage = Stage::new();
+    let link = in_the_room(&mut stage);
+    let owner = ns::MUC_OWNER;
+    let destroy = format!("<query xmlns='{owner}'><destroy><reason>Plague</reason></destroy></query>");
+    let command = wishes(&mut stage, "set", &destroy);
+    assert_eq!((command.wish(), command.text.as_deref()), (RoomWish::Destroy, Some("Plague")));
+    stage.network(link, Frame::RoomLeft(end(RoomReason::Destroyed, "Plague", "")));
+    let left = stage.only_stanza();
+    assert_eq!((left.attr("type"), codes(&left)), (Some("unavailable"), vec![110]));
+    assert!(left.to_xml().contains("<destroy><reason>Plague</reason></destroy>"));
+    stage.network(link, result_of(&command, &[]));
+    assert_eq!(stage.only_stanza().attr("type"), Some("result"));
+    // Who is not there, and what else owners want.
+    stage.says(&format!("<iq type='set' id='w' from='{ROMEO}' to='{ROOM}'>{destroy}</iq>"));
+    assert_eq!(condition(&stage.only_stanza()), Some("forbidden"));
+    stage.says(&format!("<iq type='get' id='w' from='{ROMEO}' to='{ROOM}'><query xmlns='{owner}'/></iq>"));
+    assert_eq!(condition(&stage.only_stanza()), Some("not-allowed"));
 }
