@@ -164,6 +164,15 @@ async def test_what_the_network_refuses_is_an_error_to_the_stanza(verona):
     await romeo.asks(room, f"<query xmlns='{MUC_ADMIN}'><item nick='tybalt' affiliation='outcast'/></query>", "set")
     await romeo.receives(presence("unavailable", sender=f"{room}/tybalt"))
     assert (await tybalt.replied("JOIN #verona", "474")).command == "474"
+    outcasts = f"<query xmlns='{MUC_ADMIN}'><item affiliation='outcast'/></query>"
+    banned, = await romeo.asks(room, outcasts)
+    lifted = f"<query xmlns='{MUC_ADMIN}'><item jid='{banned.get('jid')}' affiliation='none'/></query>"
+    await romeo.asks(room, lifted, "set")
+    assert len(await romeo.asks(room, outcasts)) == 0
+    tybalt.sends("JOIN #verona")
+    await romeo.receives(presence(sender=f"{room}/tybalt"))
+    destroy = "<query xmlns='http://jabber.org/protocol/muc#owner'><destroy/></query>"
+    assert await romeo.is_refused(room, destroy, "set") == "not-allowed"
 
 
 async def test_invitations_go_both_ways(verona, irc):

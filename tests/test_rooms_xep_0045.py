@@ -196,3 +196,25 @@ async def test_rooms_of_an_xmpp_network(xmpp, transport, network):
     romeo.joins(room, "nurse")
     await romeo.receives(presence("error", sender=f"{room}/nurse", where=lambda s: s["error"]["condition"] == "conflict"))
     await enters(romeo, room, "Romeo")
+
+
+async def test_who_owns_a_room_of_an_xmpp_network_destroys_it(xmpp, transport, network):
+    gateway = await transport("xmpp", service__protocol="prpl-jabber")
+    romeo = await xmpp.login("romeo")
+    nurse = await network.login("nurse")
+    await network.login("romeo", online=False)
+    await romeo.logs_in(gateway.jid, username=f"romeo@{network.domain}", password="montague")
+    there = f"mantua@conference.{network.domain}"
+    room = f"mantua\\40conference.{network.domain}@{gateway.jid}"
+    await enters(romeo, room, "Romeo")
+    sent = romeo.says_in(room, "Stay not")
+    assert (await romeo.receives(message("Stay not", sender=f"{room}/Romeo")))["id"] == sent
+    await enters(nurse, there, "nurse")
+    await romeo.receives(presence(sender=f"{room}/nurse"))
+
+    await romeo.asks(room, "<query xmlns='http://jabber.org/protocol/muc#owner'><destroy><reason>Plague</reason>"
+                           "</destroy></query>", "set")
+    for person, seen in ((romeo, f"{room}/Romeo"), (nurse, f"{there}/nurse")):
+        left = await person.receives(presence("unavailable", sender=seen))
+        assert left.xml.find(f"{MUC_USER}x/{MUC_USER}destroy/{MUC_USER}reason").text == "Plague"
+    assert await romeo.is_refused(f"{room}/Romeo", "<ping xmlns='urn:xmpp:ping'/>") == "not-acceptable"

@@ -669,6 +669,10 @@ impl User {
         let groupchat = stanza.attr("type") == Some("groupchat");
         let invites =
             stanza.find("x", ns::MUC_USER).is_some_and(|x| x.find("invite", ns::MUC_USER).is_some());
+        if stanza.find("x", ns::MUC_USER).is_some_and(|x| x.find("decline", ns::MUC_USER).is_some()) {
+            // XEP-0045 §7.8.2: who declines may, and networks do not tell who invited.
+            return true;
+        }
         if self.rooms.at(node).is_none() && !groupchat && !invites {
             return false;
         }
@@ -717,14 +721,23 @@ impl User {
             cx.frame(link, Frame::RoomSubjectChanged(message));
             return;
         }
-        if stanza.find("retract", ns::RETRACT).is_some() {
+        let fastened = stanza.find("apply-to", ns::FASTEN);
+        if stanza.find("retract", ns::RETRACT).is_some()
+            || fastened.is_some_and(|apply| apply.find("retract", ns::RETRACT_0).is_some())
+        {
             // XEP-0424 §3: what stands beside it for older clients is not what the user wants to say.
             let text = "The network cannot take back what was said";
             cx.refuse(stanza, ErrorType::Cancel, Condition::FeatureNotImplemented, text);
             return;
         }
-        // Without a body there is nothing that networks know: chat states, markers.
-        let Some(text) = body(stanza) else { return };
+        let Some(text) = body(stanza) else {
+            // Without a body there is nothing that networks know. Chat states and markers nobody misses.
+            if stanza.find("reactions", ns::REACTIONS).is_some() {
+                let text = "The network has no reactions";
+                cx.refuse(stanza, ErrorType::Cancel, Condition::FeatureNotImplemented, text);
+            }
+            return;
+        };
         cx.counters.from_xmpp += 1;
         let mut message = conversation(&self.jid, name, text);
         message.xhtml = xep_0071::read(stanza);

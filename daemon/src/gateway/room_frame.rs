@@ -110,6 +110,7 @@ impl User {
         if own && room.nick != frame.nickname && !room.is_entered() {
             room.nick.clone_from(&frame.nickname);
         }
+        let node = room.node.clone();
         if let Some(new) = frame.newname.as_deref().filter(|new| !new.is_empty()) {
             renamed(cx, &user, room, &frame.nickname, new);
         } else if frame.status_type() == StatusType::None {
@@ -122,6 +123,13 @@ impl User {
         }
         if own {
             self.keep_rooms(cx);
+        }
+        if let Some(new) = frame.newname.as_deref().filter(|new| !new.is_empty())
+            && self.rooms.private.get(&fold(&frame.nickname)) == Some(&node)
+        {
+            // Whom he talks to goes on under another nick.
+            self.rooms.private.remove(&fold(&frame.nickname));
+            self.rooms.private.insert(fold(new), node);
         }
     }
 

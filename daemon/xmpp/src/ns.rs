@@ -158,6 +158,12 @@ pub const BOOKMARKS_PEP: &str = "urn:xmpp:bookmarks:1";
 pub const OCCUPANT_ID: &str = "urn:xmpp:occupant-id:0";
 /// XEP-0424: Message Retraction.
 pub const RETRACT: &str = "urn:xmpp:message-retract:1";
+/// XEP-0424 before version 0.4: Message Retraction, inside of [`FASTEN`].
+pub const RETRACT_0: &str = "urn:xmpp:message-retract:0";
+/// XEP-0422: Message Fastening.
+pub const FASTEN: &str = "urn:xmpp:fasten:0";
+/// XEP-0444: Message Reactions.
+pub const REACTIONS: &str = "urn:xmpp:reactions:0";
 /// Spectrum 2's own element with the number of a connection error.
 pub const SPECTRUM_ERROR: &str = "http://spectrum.im/error";
 /// Spectrum 2's own presence child: be invisible on the legacy network.

@@ -340,6 +340,18 @@ fn private_messages_go_both_ways() {
         "<message from='{ROMEO}' to='{ROOM}/paris' type='chat' id='1'><body>psst</body></message>"
     ));
     assert_eq!(condition(&stage.only_stanza()), Some("item-not-found"));
+    // He goes on under another nick.
+    for (old, new) in [("tybalt", "ty_cat"), ("ty_cat", "tybalt")] {
+        let Frame::ParticipantChanged(frame) = occupant(old, 0) else { unreachable!() };
+        let frame = Participant { newname: Some(new.into()), ..frame };
+        stage.network(link, Frame::ParticipantChanged(frame));
+        stage.stanzas.clear();
+        stage.network(
+            link,
+            Frame::ConvMessage(ConversationMessage { buddy_name: new.into(), ..answer.clone() }),
+        );
+        assert_eq!(stage.only_stanza().attr("from"), Some(format!("{ROOM}/{new}").as_str()));
+    }
     stage.says(&format!(
         "<message from='{ROMEO}' to='tybalt@{GATEWAY}' type='chat' id='2'><body>you</body></message>"
     ));
@@ -804,4 +816,47 @@ fn a_room_is_destroyed_by_the_network_or_not_at_all() {
     assert_eq!(condition(&stage.only_stanza()), Some("forbidden"));
     stage.says(&format!("<iq type='get' id='w' from='{ROMEO}' to='{ROOM}'><query xmlns='{owner}'/></iq>"));
     assert_eq!(condition(&stage.only_stanza()), Some("not-allowed"));
+}
+
+/// What clients say without words: nobody misses it, or its sender is told.
+#[test]
+fn what_networks_do_not_know_is_not_said() {
+    let mut stage = Stage::new();
+    let link = in_the_room(&mut stage);
+    for (inside, answer) in [
+        ("<composing xmlns='http://jabber.org/protocol/chatstates'/>", None),
+        ("<displayed xmlns='urn:xmpp:chat-markers:0' id='x'/>", None),
+        ("<reactions xmlns='urn:xmpp:reactions:0' id='x'><reaction>+</reaction></reactions>", Some(())),
+        (
+            "<apply-to xmlns='urn:xmpp:fasten:0' id='x'><retract xmlns='urn:xmpp:message-retract:0'/></apply-to>\
+             <body>An excuse</body>",
+            Some(()),
+        ),
+    ] {
+        stage
+            .says(&format!("<message from='{ROMEO}' to='{ROOM}' type='groupchat' id='w'>{inside}</message>"));
+        assert!(stage.frames.is_empty(), "{inside}");
+        match answer {
+            None => stage.silence(),
+            Some(()) => {
+                assert_eq!(condition(&stage.only_stanza()), Some("feature-not-implemented"), "{inside}");
+            }
+        }
+    }
+    // A declined invitation, from a client that is not in the room.
+    stage.says(&format!(
+        "<message from='romeo@example.org/study' to='{ROOM}'><x xmlns='{}'><decline to='tybalt@{GATEWAY}'/></x></message>",
+        ns::MUC_USER
+    ));
+    stage.silence();
+    assert!(stage.frames.is_empty());
+    // A correction (XEP-0308) is a line like any other, and its sender sees it come back as the correction that it is.
+    stage.says(&format!(
+        "<message from='{ROMEO}' to='{ROOM}' type='groupchat' id='c'><body>Peace</body>\
+         <replace id='b' xmlns='urn:xmpp:message-correct:0'/></message>"
+    ));
+    let serial = stage.conversation().1.serial.expect("a number");
+    stage.network(link, result_of(&RoomCommand { serial, ..RoomCommand::default() }, &[]));
+    let back = stage.only_stanza();
+    assert_eq!((back.attr("id"), back.find("replace", ns::CORRECT).is_some()), (Some("c"), true));
 }
