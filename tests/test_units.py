@@ -100,6 +100,21 @@ async def test_a_stop_of_the_daemon_stops_launcher_and_socket(transport):
     assert not Path("/run/spectrum2-backend/irc.sock").exists()
 
 
+async def test_a_stop_while_the_launcher_starts_stops_it(transport):
+    slow = Path("/run/systemd/system/spectrum2-backend@irc.service.d/slow.conf")
+    slow.parent.mkdir(parents=True, exist_ok=True)
+    slow.write_text("[Service]\nExecStartPre=/bin/sleep 1\n")
+    await systemctl("daemon-reload")
+    try:
+        irc = await transport("irc")
+        await irc.stop()
+        await irc.unit_is(irc.socket_unit, "inactive")
+        await irc.unit_is(irc.backend_unit, "inactive")
+    finally:
+        slow.unlink()
+        await systemctl("daemon-reload")
+
+
 async def test_the_target_stops_and_restarts_every_transport(transport):
     irc = await transport("irc")
     await systemctl("start", "spectrum2.target")
