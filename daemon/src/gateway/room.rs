@@ -235,7 +235,9 @@ impl Room {
         let (text, who) = self.subject.as_ref().map_or(("", ""), |(text, who)| (text, who));
         let from = self.occupant_jid(cx, who);
         // XEP-0045 §7.2.15: a subject and no body.
-        self.groupchat(cx, from, id).child(Element::new("subject", ns::CLIENT).text(text))
+        let subject = Element::new("subject", ns::CLIENT).text(text);
+        let author = (!who.is_empty()).then(|| self.occupant_id(who));
+        self.groupchat(cx, from, id).child(subject).children_from(author)
     }
 
     /// A message of the room or of an occupant, without content, and with the id that it has in the archive

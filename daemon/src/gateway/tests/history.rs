@@ -1078,3 +1078,36 @@ proptest! {
         }
     }
 }
+
+/// What a line of the archive says already is not written, and is there again when it is read.
+#[test]
+fn a_message_comes_out_of_the_archive_as_it_was_shown() {
+    let mut stage = Stage::new();
+    let link = in_the_room(&mut stage);
+    stage.stanzas.clear();
+    hears(&mut stage, link, "tybalt", "Peace? <I> hate & 'hate' the word", "");
+    hears(&mut stage, link, "", "The server speaks", "");
+    stage.network(link, subject("A public place", "tybalt"));
+    stage.says(&format!(
+        "<message from='{ROMEO}' to='{ROOM}' type='groupchat' id='own' xml:lang='it'><body>Pace</body>\
+         <origin-id xmlns='{}' id='o'/></message>",
+        ns::SID
+    ));
+    let serial = stage.conversation().1.serial.expect("a number");
+    let user_name = "romeo@example.org".to_owned();
+    stage.network(link, Frame::Result(MessageResult { user_name, serial, ..Default::default() }));
+    let mut shown = std::mem::take(&mut stage.stanzas);
+    shown.iter_mut().for_each(|message| drop(message.remove_attr("to")));
+    let parts = |message: &Element| {
+        let mut attributes: Vec<_> =
+            message.attributes().map(|(name, value)| format!("{name}={value}")).collect();
+        let mut children: Vec<_> = message.elements().map(Element::to_xml).collect();
+        attributes.sort();
+        children.sort();
+        (attributes, children)
+    };
+    let (results, _) = query(&mut stage, ROMEO, "");
+    let read: Vec<_> = results.iter().map(|result| parts(archived(result))).collect();
+    assert_eq!(read.len(), 4);
+    assert_eq!(read, shown.iter().map(parts).collect::<Vec<_>>());
+}
