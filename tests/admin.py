@@ -103,6 +103,17 @@ class Terminal:
         os.write(self._master, f"{answer}\n".encode())
         self.seen = ""
 
+    async def gives_password(self, question: str, password: str) -> None:
+        """Waits for a question and until nothing is shown of what is typed, and types the password. What was typed before
+        is thrown away."""
+        await self.sees(question)
+        await until(self._hides, "the terminal hides what is typed")
+        os.write(self._master, f"{password}\n".encode())
+        self.seen = ""
+
+    async def _hides(self) -> bool:
+        return not termios.tcgetattr(self._master)[3] & termios.ECHO
+
     async def ends(self) -> int:
         """Waits until the command has ended; returns its status."""
         async def is_over() -> bool:

@@ -159,7 +159,7 @@ async def test_who_sits_at_a_terminal_is_asked_for_the_password_of_an_admin(tran
     began = time.time()
     admin = benvolio_types(irc, "users")
     await admin.sees("Authentication is required to see who uses an XMPP transport.")
-    await admin.answers("Password: ", password_of_root)
+    await admin.gives_password("Password: ", password_of_root)
     await admin.sees("AUTHENTICATION COMPLETE")
     assert await admin.ends() == 0, admin.seen
     assert password_of_root not in admin.seen
@@ -168,13 +168,13 @@ async def test_who_sits_at_a_terminal_is_asked_for_the_password_of_an_admin(tran
     # What he may change is another matter, and a wrong password is none.
     admin = benvolio_types(irc, "reload")
     await admin.sees("Authentication is required to manage an XMPP transport.")
-    await admin.answers("Password: ", "escalus")
+    await admin.gives_password("Password: ", "escalus")
     await admin.sees("AUTHENTICATION FAILED")
     await admin.sees("This needs the authorization im.spectrum.transport1.manage-transport")
     assert await admin.ends() == 4, admin.seen
     # So is a unit, of which systemd asks polkit.
     admin = benvolio_types(irc, "stop")
-    await admin.answers("Password: ", password_of_root)
+    await admin.gives_password("Password: ", password_of_root)
     assert await admin.ends() == 0, admin.seen
     assert irc.property("ActiveState") == "inactive"
 

@@ -34,6 +34,8 @@ pub struct Reading {
     pub differences: Vec<Problem>,
     /// Where each option was given.
     places: HashMap<String, Place>,
+    /// Options whose values were refused.
+    unusable: Vec<&'static str>,
 }
 
 /// Where an option was given.
@@ -55,8 +57,13 @@ struct Statement {
 /// Reads a transport file and checks it.
 pub fn read(text: &str, path: &Path, overrides: &Overrides, source: &dyn SecretSource) -> Reading {
     let config = Config { file: path.to_owned(), ..Config::default() };
-    let mut reading =
-        Reading { config, problems: Vec::new(), differences: Vec::new(), places: HashMap::new() };
+    let mut reading = Reading {
+        config,
+        problems: Vec::new(),
+        differences: Vec::new(),
+        places: HashMap::new(),
+        unusable: Vec::new(),
+    };
 
     let syntax = syntax::read(text);
     for error in &syntax.errors {
@@ -139,6 +146,10 @@ impl Reading {
     /// Puts the problem where the option was given.
     pub fn add(&mut self, findings: Vec<Finding>) {
         for Finding { severity, key, text } in findings {
+            // What follows from a value that cannot be used says nothing more.
+            if severity == Severity::Error && self.unusable.contains(&key) {
+                continue;
+            }
             match self.places.get(key) {
                 Some(place) => self.note(severity, place.line, Some(place.name.clone()), text),
                 None => self.problems.push(Problem {
@@ -211,6 +222,7 @@ impl Reading {
 
         let value = statement.value.replace("$jid", jid);
         if let Err(text) = (option.set)(&mut self.config, &value) {
+            self.unusable.push(option.name);
             self.note(Severity::Error, statement.line, Some(statement.name.clone()), text);
         }
         if option.kind == Kind::Secret && statement.line.is_some() && !value.is_empty() {

@@ -198,7 +198,6 @@ type = oracle
         [
             "icq.cfg:2: service.jid: “icq@example.org” has an @; a transport is a whole domain. Write a name such as icq.example.org.",
             "icq.cfg:3: service.port: 99999 is out of range. Write a number from 0 to 65535.",
-            "icq.cfg:3: service.port: There is no port to connect to. Set it to the component port of the XMPP server, which is 5347 with most of them.",
             "icq.cfg:4: service.server_mode: “maybe” is neither yes nor no. Write 1 or 0.",
             "icq.cfg:5: service.prot: There is no such option. Did you mean service.port?",
             "icq.cfg:6: This is neither “key = value” nor a [section]. Correct it, or put “#” in front.",
