@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from admin import until
 from transport import systemctl
 
 # Log files do not care which server it is.
@@ -108,9 +109,26 @@ async def test_each_transport_of_a_process_has_log_files_of_its_own(logged, xmpp
         ours, theirs = (LOGS / jid / "spectrum2.log" for jid in (logged.jid, vhost))
         text = await says(theirs, rf"^{DATE} INFO  User: logged in user=juliet@prosody.test")
         assert f" as {vhost}." in text and f" as {logged.jid}." not in text, text
+        # So has its backend.
+        pid = await logged.backend_of_one()
+
+        def written_by_it(jid: str) -> list[Path]:
+            files = (LOGS / jid / "backends").glob("backend-*.log")
+            return [file for file in files if re.search(rf"^{pid}: {DATE} ", file.read_text(), re.MULTILINE)]
+
+        async def has_written() -> bool:
+            return len(written_by_it(vhost)) == 1
+        await until(has_written, "the backend has a log file")
+        assert written_by_it(logged.jid) == []
         text = await says(ours, rf" as {logged.jid}\.")
         assert "juliet" not in text and f" as {vhost}." not in text, text
         assert owner_and_mode(theirs) == ("spectrum", "0o640")
+        await logged.stop()
+
+        async def has_said_good_bye() -> bool:
+            said = entries(logged, f"SPECTRUM2_TRANSPORT={vhost}", f"_PID={pid}")
+            return any("wants this process to end" in entry["MESSAGE"] for entry in said)
+        await until(has_said_good_bye, "the journal knows whose backend it is")
     finally:
         shutil.rmtree(LOGS / vhost, ignore_errors=True)
 

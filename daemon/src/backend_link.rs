@@ -9,13 +9,16 @@ use std::cell::RefCell;
 use std::collections::{HashMap, VecDeque};
 use std::future::poll_fn;
 use std::io;
+use std::os::fd::AsRawFd;
 use std::path::{Path, PathBuf};
 use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Poll, ready};
 use std::time::Duration;
 
-use spectrum2_backend_protocol::{Decoder, Frame, FrameError, MAX_FRAME};
+use nix::errno::Errno;
+use nix::sys::socket::{AddressFamily, SockFlag, SockType, UnixAddr, bind, connect, socket};
+use spectrum2_backend_protocol::{Decoder, Frame, FrameError, MAX_FRAME, endpoint};
 use tokio::io::{AsyncRead, ReadBuf};
 use tokio::net::UnixStream;
 use tokio::net::unix::{OwnedReadHalf, OwnedWriteHalf};
@@ -53,35 +56,51 @@ pub enum BackendSource {
 
 impl BackendSource {
     /// Asks for a backend; an error is the reason for [`Arrival::Down`].
-    async fn connect(&self) -> Result<UnixStream, String> {
+    async fn connect(&self, jid: &str) -> Result<UnixStream, String> {
         match self {
             Self::Socket(path) => {
                 let launcher = format!("the backend launcher at {}", path.display());
-                match timeout(CONNECT_TIME, connect_in_turn(path)).await {
+                match timeout(CONNECT_TIME, connect_in_turn(path, jid)).await {
                     Ok(Ok(stream)) => Ok(stream),
                     Ok(Err(error)) => Err(format!("{launcher} cannot be reached: {error}")),
                     Err(_) => Err(format!("{launcher} did not accept within {} s", CONNECT_TIME.as_secs())),
                 }
             }
             Self::Launcher(launcher) => {
-                launcher.connect().and_then(from_child).map_err(|error| error.to_string())
+                launcher.connect(jid).and_then(from_std).map_err(|error| error.to_string())
             }
         }
     }
 }
 
 /// Connects to a socket whose queue may be full: unlike TCP, the kernel does not wait then.
-async fn connect_in_turn(path: &Path) -> io::Result<UnixStream> {
+async fn connect_in_turn(path: &Path, jid: &str) -> io::Result<UnixStream> {
     const LOOK: Duration = Duration::from_millis(50);
-    loop {
-        match UnixStream::connect(path).await {
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => sleep(LOOK).await,
-            result => return result,
+    let flags = SockFlag::SOCK_CLOEXEC | SockFlag::SOCK_NONBLOCK;
+    let socket = socket(AddressFamily::Unix, SockType::Stream, flags, None)?;
+    name_after(&socket, jid);
+    let launcher = UnixAddr::new(path)?;
+    while let Err(error) = connect(socket.as_raw_fd(), &launcher) {
+        match error {
+            Errno::EAGAIN => sleep(LOOK).await,
+            Errno::EINTR => {}
+            _ => return Err(error.into()),
         }
+    }
+    from_std(socket.into())
+}
+
+/// Lets whoever is at the other end of a connection know for which transport it is. Who cannot see it takes the first of
+/// the file.
+pub fn name_after(socket: &impl AsRawFd, jid: &str) {
+    let Some(name) = endpoint::name(jid, fastrand::u64(..)) else { return };
+    let named = UnixAddr::new_abstract(name.as_bytes()).and_then(|name| bind(socket.as_raw_fd(), &name));
+    if let Err(error) = named {
+        tracing::debug!("A connection to a backend has no name: {error}.");
     }
 }
 
-fn from_child(stream: std::os::unix::net::UnixStream) -> io::Result<UnixStream> {
+fn from_std(stream: std::os::unix::net::UnixStream) -> io::Result<UnixStream> {
     stream.set_nonblocking(true)?;
     UnixStream::from_std(stream)
 }
@@ -143,6 +162,8 @@ struct Handle {
 #[derive(Debug)]
 struct Shared {
     source: Rc<BackendSource>,
+    /// Of the transport.
+    jid: String,
     openings: mpsc::Sender<Arrival>,
     inputs: mpsc::Sender<Arrival>,
     drained: Rc<Notify>,
@@ -153,12 +174,13 @@ struct Shared {
 impl BackendLinks {
     /// Both ends, without any connection yet. To be used inside a [`tokio::task::LocalSet`].
     #[must_use]
-    pub fn new(source: Rc<BackendSource>) -> (Self, BackendInput) {
+    pub fn new(source: Rc<BackendSource>, jid: &str) -> (Self, BackendInput) {
         let (opening_sender, openings) = mpsc::channel(QUEUE);
         let (input_sender, inputs) = mpsc::channel(QUEUE);
         let drained = Rc::new(Notify::new());
         let shared = Rc::new(Shared {
             source,
+            jid: jid.to_owned(),
             openings: opening_sender,
             inputs: input_sender,
             drained: Rc::clone(&drained),
@@ -254,7 +276,7 @@ impl Connection {
         let connected = tokio::select! {
             biased;
             () = self.outbox.closed() => return,
-            connected = self.shared.source.connect() => connected,
+            connected = self.shared.source.connect(&self.shared.jid) => connected,
         };
         match connected {
             Ok(stream) => self.serve(stream).await,
@@ -377,7 +399,8 @@ mod tests {
 
     /// A link that stands, and the backend at its other end.
     async fn opened(launcher: &FakeLauncher) -> (BackendLinks, BackendInput, Backend) {
-        let (mut links, mut input) = BackendLinks::new(Rc::new(BackendSource::Socket(launcher.path.clone())));
+        let (mut links, mut input) =
+            BackendLinks::new(Rc::new(BackendSource::Socket(launcher.path.clone())), "irc.example.org");
         links.open(LINK);
         let backend = launcher.accept().await;
         assert!(matches!(input.next(true).await, Arrival::Up(LINK)));
@@ -468,7 +491,7 @@ mod tests {
         LocalSet::new()
             .run_until(async {
                 let source = BackendSource::Socket(PathBuf::from("/nonexistent/irc.sock"));
-                let (mut links, mut input) = BackendLinks::new(Rc::new(source));
+                let (mut links, mut input) = BackendLinks::new(Rc::new(source), "irc.example.org");
                 links.open(LINK);
                 let (_, reason) = rest(&mut input).await;
                 assert_eq!(

@@ -202,8 +202,8 @@ impl<C: Core> Shell<C> {
     /// Begins to connect. To be called inside a [`tokio::task::LocalSet`].
     #[must_use]
     pub fn new(parts: Parts<C>, bus: Bus, reporter: Reporter) -> Self {
-        let (backends, backend_input) = BackendLinks::new(parts.backends);
         let (jid, address) = (parts.xmpp.jid().to_owned(), parts.xmpp.address());
+        let (backends, backend_input) = BackendLinks::new(parts.backends, &jid);
         let (mut link, mut clients, mut client_input, mut end) = (None, None, ClientInput::none(), None);
         let xmpp_state = match parts.xmpp {
             Front::Component(settings) => {

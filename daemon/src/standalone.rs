@@ -19,6 +19,7 @@ use nix::sys::socket::{AddressFamily, ControlMessage, MsgFlags, SockFlag, SockTy
 use spectrum2_config::Overrides;
 
 use crate::backend_config::is_for_backends;
+use crate::backend_link::name_after;
 use crate::exit::Exit;
 
 /// File name of the launcher, and where packages put it.
@@ -85,12 +86,13 @@ impl Launcher {
         Ok(Self { control, child: RefCell::new(child) })
     }
 
-    /// Asks for a backend and gives the connection to it. Never blocks.
+    /// Asks for a backend of the transport `jid` and gives the connection to it. Never blocks.
     ///
     /// # Errors
     /// The launcher has ended, or it does not read what it is asked ([`ErrorKind::WouldBlock`]).
-    pub fn connect(&self) -> io::Result<UnixStream> {
+    pub fn connect(&self, jid: &str) -> io::Result<UnixStream> {
         let (ours, theirs) = UnixStream::pair()?;
+        name_after(&ours, jid);
         let rights = [theirs.as_raw_fd()];
         sendmsg::<()>(
             self.control.as_raw_fd(),
@@ -349,7 +351,7 @@ while True:
         let launcher = Launcher::start_program(&program, Path::new("/etc/icq.cfg"), &overrides).unwrap();
         for _ in 0..2 {
             let mut said = String::new();
-            launcher.connect().unwrap().read_to_string(&mut said).unwrap();
+            launcher.connect("icq.example.org").unwrap().read_to_string(&mut said).unwrap();
             assert_eq!(said, "connect --control -j icq.example.org --purple.port=6667 /etc/icq.cfg");
         }
         // The launcher sees that nobody asks any more.
@@ -376,7 +378,7 @@ while True:
             Launcher::start_program(Path::new("/bin/false"), Path::new("x.cfg"), &Overrides::default())
                 .unwrap();
         launcher.child.borrow_mut().wait().unwrap();
-        let error = launcher.connect().unwrap_err();
+        let error = launcher.connect("x").unwrap_err();
         assert_eq!(
             error.to_string(),
             "The backend launcher has ended (exit status: 1). Restart the transport."

@@ -192,13 +192,13 @@ struct Logs {
 
 impl Logs {
     fn of(config: &Config, problems: &mut Vec<String>) -> Self {
-        // Each transport of the file has log files of its own. Its backends are the same processes.
+        // Each transport of the file has log files of its own.
         let all = [vec![&*config.service.jid], config.further_jids()].concat();
-        let mut directories = |option: &str, file: &Path, jids: &[&str]| -> Vec<PathBuf> {
+        let mut directories = |option: &str, file: &Path| -> Vec<PathBuf> {
             // Relative ones are in the directory in which the programs run, and theirs anyway. That a properties file
             // cannot be read is said by those who need it.
             let named: BTreeSet<PathBuf> =
-                jids.iter().flat_map(|jid| log4j::directories(file, jid).unwrap_or_default()).collect();
+                all.iter().flat_map(|jid| log4j::directories(file, jid).unwrap_or_default()).collect();
             let (good, odd): (Vec<_>, Vec<_>) =
                 named.into_iter().filter(|path| path.is_absolute()).partition(|path| is_plain_path(path));
             problems.extend(odd.iter().map(|path| {
@@ -206,9 +206,8 @@ impl Logs {
             }));
             good
         };
-        let daemon = directories("logging.config", &config.logging.config, &all);
-        let backends =
-            directories("logging.backend_config", &config.logging.backend_config, &[&config.service.jid]);
+        let daemon = directories("logging.config", &config.logging.config);
+        let backends = directories("logging.backend_config", &config.logging.backend_config);
         let mut logs = Self::default();
         for path in &daemon {
             // Others must get through to the backends' directory in it. Files in it are closed to them.

@@ -6,7 +6,7 @@
 use std::fmt;
 use std::io::{self, Write};
 use std::path::Path;
-use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use spectrum2_log::journal::Journal;
 use spectrum2_log::log4j::{self, Log, Variables};
@@ -18,13 +18,17 @@ const OURS: &str = "backend";
 const LIBRARY: &str = "libpurple";
 
 static SINKS: Mutex<Sinks> = Mutex::new(Sinks { debug: false, files: None });
-/// The zygote's is its children's, too: journald sees who sends.
-static JOURNAL: OnceLock<Option<Journal>> = OnceLock::new();
+/// None before it is needed. The zygote's is its children's, too: journald sees who sends.
+static JOURNAL: Mutex<Option<Option<Journal>>> = Mutex::new(None);
 
 struct Sinks {
     /// Whether what helps to find errors goes to the journal as well.
     debug: bool,
     files: Option<Log>,
+}
+
+fn journal() -> MutexGuard<'static, Option<Option<Journal>>> {
+    JOURNAL.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 fn sinks() -> MutexGuard<'static, Sinks> {
@@ -34,7 +38,7 @@ fn sinks() -> MutexGuard<'static, Sinks> {
 /// Says whose backend this is in all messages to the journal that follow, and whether debugging messages go there.
 pub fn start(transport: &str, network: &str, debug: bool) {
     let fields = [("transport", transport), ("network", network)];
-    let _ = JOURNAL.set(Journal::of_stderr("spectrum2_libpurple_backend", &fields));
+    *journal() = Some(Journal::of_stderr("spectrum2_libpurple_backend", &fields));
     sinks().debug = debug;
 }
 
@@ -121,7 +125,7 @@ fn show(level: Level, message_id: Option<&str>, message: &str) {
     if level < Level::Info && !sinks().debug {
         return;
     }
-    match JOURNAL.get_or_init(|| Journal::of_stderr("spectrum2_libpurple_backend", &[])) {
+    match journal().get_or_insert_with(|| Journal::of_stderr("spectrum2_libpurple_backend", &[])) {
         Some(journal) => {
             let process = ("backend".to_owned(), std::process::id().to_string());
             journal.send(level, message, message_id, &[process]);

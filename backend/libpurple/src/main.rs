@@ -33,13 +33,15 @@ mod vcard;
 mod zygote;
 
 use std::net::TcpStream;
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsRawFd, OwnedFd};
 use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::process::{Command, ExitCode};
 
 use cli::{Mode, Options};
+use nix::sys::socket::{UnixAddr, getpeername};
 use settings::Settings;
+use spectrum2_backend_protocol::endpoint;
 use spectrum2_log::message_id::BACKEND_USELESS;
 
 /// sysexits(3): wrong command line.
@@ -82,15 +84,26 @@ type Failure = (u8, String);
 fn start_zygote(options: &Options) -> Result<(), Failure> {
     let unavailable = |error: zygote::ZygoteError| (UNAVAILABLE, error.to_string());
     let deaths = zygote::Deaths::watch().map_err(unavailable)?;
-    let (settings, problem) = prepare(options)?;
+    let (mut settings, problem) = prepare(options)?;
     let name = name_of(&options.config);
     match zygote::run(&deaths, &name, problem.as_deref()).map_err(unavailable)? {
         Some((socket, number)) => {
+            if let Some(jid) = transport_of(&socket, &settings) {
+                settings.jid = jid;
+                log::start(&settings.jid, &settings.protocol, settings.debug);
+            }
             log::open_files(&settings.logging, &settings.jid, &number);
             serve(settings, options, socket, problem)
         }
         None => Ok(()),
     }
+}
+
+/// The transport that a connection is for, if it is another one than the first of the file.
+fn transport_of(connection: &OwnedFd, settings: &Settings) -> Option<String> {
+    let daemon: UnixAddr = getpeername(connection.as_raw_fd()).ok()?;
+    let jid = endpoint::jid(daemon.as_abstract()?)?;
+    settings.other_jids.iter().find(|other| *other == jid).cloned()
 }
 
 /// Connects to a daemon, as the backends of Spectrum 2 do.

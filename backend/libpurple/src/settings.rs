@@ -41,6 +41,8 @@ pub struct Settings {
     pub debug: bool,
     /// JID of the transport.
     pub jid: String,
+    /// JIDs of the other transports of the file.
+    pub other_jids: Vec<String>,
     /// Spectrum 2's properties file for log files.
     pub logging: PathBuf,
     /// Number of this process in the names of log files, where it was started with one.
@@ -92,6 +94,7 @@ impl Settings {
         // systemd.exec(5), StateDirectory=: what the unit gave us goes before what the file says.
         let state = std::env::var_os("STATE_DIRECTORY").map(PathBuf::from);
         let level = config.service.log_level;
+        let other_jids = config.further_jids().into_iter().map(str::to_owned).collect();
         Self {
             protocol: config.service.protocol,
             server_mode: config.service.server_mode,
@@ -114,6 +117,7 @@ impl Settings {
             purple: config.purple,
             debug: level == LogLevel::Debug,
             jid: config.service.jid,
+            other_jids,
             logging: config.logging.backend_config,
             backend_id: config.service.backend_id,
         }

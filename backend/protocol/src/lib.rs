@@ -6,6 +6,7 @@
 //!
 //! * [`Frame`] is one decoded frame; [`Decoder`] cuts a byte stream into frames.
 //! * [`Capabilities`] is the text that a backend introduces itself with.
+//! * [`endpoint`] is how our daemon's end of a connection is called.
 //! * What Spectrum 2 did not have is an [extension](extension): used only with a peer that announced it.
 //!
 //! Guarantees: no input makes it panic; nothing is buffered beyond the limit given to the decoder; the `Debug` form of a
@@ -13,6 +14,7 @@
 
 mod capabilities;
 mod decoder;
+pub mod endpoint;
 mod frame;
 mod message;
 mod repair;

@@ -256,8 +256,7 @@ options! {
         /// File with the log4j properties for the daemon: which messages go to which log files. The journal gets
         /// what service.log_level says all the same.
         config: PathBuf = "", [Gateway Server] Restart;
-        /// File with the log4j properties for the backends. They are the same processes for all vhosts, so that
-        /// `${jid}` is service.jid there.
+        /// File with the log4j properties for the backends.
         backend_config: PathBuf = "", [Gateway Server Backend] Restart;
     }
 
