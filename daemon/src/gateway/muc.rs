@@ -576,9 +576,10 @@ impl User {
 
     /// There is no session any more, nor will there be one soon.
     pub fn rooms_over(&mut self, cx: &mut Context, text: &str) {
-        for iq in std::mem::take(&mut self.rooms.asking) {
+        for (_, iq) in std::mem::take(&mut self.rooms.asking) {
             cx.refuse(&iq, ErrorType::Wait, Condition::RecipientUnavailable, text);
         }
+        self.forget_commands(cx);
         self.rooms_unheard(cx);
         for name in self.rooms.names() {
             let Some(room) = self.rooms.remove(&name) else { continue };
@@ -610,13 +611,13 @@ impl User {
         }
     }
 
-    /// Joins that take too long, and subjects that do not come.
+    /// Joins that take too long, subjects that do not come, and other answers that the network owes.
     pub fn check_rooms(&mut self, cx: &mut Context) {
         let (mut late, mut left) = (Vec::new(), Vec::new());
         if self.bookmarks_due().is_some_and(|due| due <= cx.now) {
             self.bookmarks_settled(cx);
         }
-        let mut next = self.bookmarks_due();
+        let mut next = [self.bookmarks_due(), self.expire_answers(cx)].into_iter().flatten().min();
         for room in self.rooms.iter_mut() {
             if room.unseen.due().is_some_and(|due| due <= cx.now) && cx.up {
                 room.show_late(cx, &self.jid, false);

@@ -366,8 +366,8 @@ pub struct Rooms {
     pub no_pep: bool,
     /// When the list came, or was asked for.
     pub listed: Option<Time>,
-    /// Who waits for the list.
-    pub asking: Vec<Element>,
+    /// Who waits for the list, and until when.
+    pub asking: Vec<(Time, Element)>,
     /// Joins that wait until the user is registered.
     pub early: Vec<Element>,
     /// Those that outlive the session.

@@ -251,7 +251,7 @@ impl User {
     /// The network's rooms, for those who asked.
     pub fn room_list(&mut self, cx: &mut Context, frame: &RoomList) {
         self.rooms.set_list(cx, &frame.rooms, &frame.names);
-        for iq in std::mem::take(&mut self.rooms.asking) {
+        for (_, iq) in std::mem::take(&mut self.rooms.asking) {
             self.answer_with_rooms(cx, &iq);
         }
     }

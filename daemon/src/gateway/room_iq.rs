@@ -10,10 +10,12 @@ use spectrum2_xmpp::xep_0030::{self, Identity, Info, Item};
 use spectrum2_xmpp::xep_0059::{self, Request};
 use spectrum2_xmpp::{Element, ns};
 
+use super::Time;
 use super::context::Context;
 use super::muc::nick_of;
 use super::presence;
 use super::room::{Room, affiliation_name, role_name};
+use super::timer::Timer;
 use super::user::User;
 
 /// A list of rooms is asked for again after this time.
@@ -26,12 +28,16 @@ const PAGE: usize = 500;
 const OUTCASTS: usize = 500;
 /// Commands of moderators that may be under way.
 const COMMANDS: usize = 50;
+/// So long may the network take for an answer.
+const PATIENCE: u64 = 60_000;
 
 /// A moderator's command, a subject or an invitation whose result is awaited.
 #[derive(Clone, Debug, PartialEq, serde::Serialize, serde::Deserialize)]
 pub struct Awaited {
     serial: u64,
     stanza: Element,
+    /// Until then.
+    due: Time,
 }
 
 /// Whether a request may be about a room, so that its answer depends on who asks.
@@ -80,7 +86,8 @@ impl User {
         let waiting = !self.rooms.asking.is_empty();
         match self.online() {
             Some(link) if !fresh && self.has_room_extension(cx) && self.rooms.asking.len() < ASKING => {
-                self.rooms.asking.push(iq.clone());
+                let due = self.answer_due(cx);
+                self.rooms.asking.push((due, iq.clone()));
                 if !waiting {
                     let user_name = self.jid.to_string();
                     cx.frame(link, Frame::ListRooms(RoomListRequest { user_name }));
@@ -270,8 +277,31 @@ impl User {
             return None;
         }
         self.last_serial += 1;
-        self.commands.push(Awaited { serial: self.last_serial, stanza: stanza.clone() });
+        let due = self.answer_due(cx);
+        self.commands.push(Awaited { serial: self.last_serial, stanza: stanza.clone(), due });
         Some(self.last_serial)
+    }
+
+    /// Until when the network has to answer what it is asked now.
+    fn answer_due(&self, cx: &mut Context) -> Time {
+        let due = cx.now.after(PATIENCE);
+        cx.timers.set_earlier(Timer::Rooms(self.jid.clone()), due);
+        due
+    }
+
+    /// What the network did not answer in time is answered by us. Gives when the next is due.
+    pub fn expire_answers(&mut self, cx: &mut Context) -> Option<Time> {
+        let late: Vec<_> = self.commands.extract_if(.., |awaited| awaited.due <= cx.now).collect();
+        for Awaited { stanza, .. } in late {
+            let text = "The network did not answer";
+            cx.refuse(&stanza, ErrorType::Wait, Condition::RemoteServerTimeout, text);
+        }
+        let late: Vec<_> = self.rooms.asking.extract_if(.., |(due, _)| *due <= cx.now).collect();
+        for (_, iq) in late {
+            self.answer_with_rooms(cx, &iq);
+        }
+        let lists = self.rooms.asking.iter().map(|(due, _)| *due);
+        self.commands.iter().map(|awaited| awaited.due).chain(lists).min()
     }
 
     fn room_command(&self, cx: &Context, iq: &Element, query: &Element, node: &str) -> Option<RoomCommand> {
@@ -297,8 +327,11 @@ impl User {
         })
     }
 
-    /// There is nobody any more who could carry out what was asked of the network.
+    /// There is nobody any more who could carry out what was asked of the network, or list its rooms.
     pub fn forget_commands(&mut self, cx: &mut Context) {
+        for (_, iq) in std::mem::take(&mut self.rooms.asking) {
+            self.answer_with_rooms(cx, &iq);
+        }
         for Awaited { stanza, .. } in std::mem::take(&mut self.commands) {
             cx.refuse(
                 &stanza,

@@ -704,6 +704,61 @@ fn moderators_act_and_learn_what_came_of_it() {
     }
 }
 
+/// Romeo throws Tybalt out of the room.
+fn kicks_tybalt(stage: &mut Stage) {
+    stage.says(&format!(
+        "<iq type='set' id='k' from='{ROMEO}' to='{ROOM}'><query xmlns='{}'><item nick='tybalt' role='none'/></query></iq>",
+        ns::MUC_ADMIN
+    ));
+    stage.frame(|frame| matches!(frame, Frame::RoomCommand(_)).then_some(()));
+}
+
+fn asks_for_rooms(stage: &mut Stage) {
+    let items = ns::DISCO_ITEMS;
+    stage.says(&format!("<iq type='get' id='l' from='{ROMEO}' to='{GATEWAY}'><query xmlns='{items}'/></iq>"));
+    stage.frame(|frame| matches!(frame, Frame::ListRooms(_)).then_some(()));
+}
+
+#[test]
+fn what_the_network_never_answers_is_answered_all_the_same() {
+    let mut stage = Stage::new();
+    in_the_room(&mut stage);
+    kicks_tybalt(&mut stage);
+    stage.wait(30);
+    asks_for_rooms(&mut stage);
+    stage.wait(29);
+    stage.silence();
+    stage.wait(1);
+    assert_eq!(condition(&stage.stanza(iq("k"))), Some("remote-server-timeout"));
+    stage.silence();
+    stage.wait(30);
+    assert_eq!(stage.only_stanza().attr("type"), Some("result"), "with the rooms that are known");
+    // The next one is asked for again.
+    asks_for_rooms(&mut stage);
+}
+
+#[test]
+fn who_logs_out_hears_that_his_command_is_off() {
+    let mut stage = Stage::new();
+    in_the_room(&mut stage);
+    kicks_tybalt(&mut stage);
+    stage.says(&format!("<presence type='unavailable' from='{ROMEO}' to='{GATEWAY}'/>"));
+    assert_eq!(condition(&stage.stanza(iq("k"))), Some("recipient-unavailable"));
+}
+
+#[test]
+fn a_list_of_rooms_is_asked_for_again_after_a_break() {
+    let mut stage = Stage::new();
+    let link = in_the_room(&mut stage);
+    asks_for_rooms(&mut stage);
+    stage.event(Event::BackendDown(link, "killed".into()));
+    assert_eq!(stage.stanza(iq("l")).attr("type"), Some("result"));
+    stage.wait(1);
+    let (link, _) = stage.login_of("romeo@example.org");
+    stage.network(link, Frame::Connected(Connected { user: "romeo@example.org".into() }));
+    asks_for_rooms(&mut stage);
+}
+
 #[test]
 fn a_big_room_is_bounded() {
     let mut stage = Stage::new();
