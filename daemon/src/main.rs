@@ -7,7 +7,6 @@ use std::path::{Path, PathBuf};
 use std::process::{self, ExitCode};
 use std::rc::Rc;
 use std::sync::Arc;
-use std::time::{SystemTime, UNIX_EPOCH};
 
 use nix::sys::stat::{Mode, umask};
 use nix::unistd::geteuid;
@@ -73,9 +72,9 @@ fn start(arguments: &Run) -> ExitCode {
         warn!("{warning}");
     }
     let served = if file.first.config.service.server_mode {
-        serve(file, arguments, new_server)
+        serve(file, arguments, Server::new)
     } else {
-        serve(file, arguments, new_gateway)
+        serve(file, arguments, Gateway::new)
     };
     match served {
         Ok(()) => Exit::Ok.into(),
@@ -99,17 +98,8 @@ struct TransportFile {
     warnings: Vec<Problem>,
 }
 
-/// Makes the core of a transport: from its options, the time on the core's clock, a seed, and the time of day in
-/// milliseconds since 1970.
-type Make<C> = fn(Arc<Config>, Time, u64, u64) -> Result<C, gateway::Error>;
-
-fn new_gateway(config: Arc<Config>, now: Time, seed: u64, day: u64) -> Result<Gateway, gateway::Error> {
-    Ok(Gateway::new(config, now, seed)?.with_clock(day, now))
-}
-
-fn new_server(config: Arc<Config>, now: Time, seed: u64, day: u64) -> Result<Server, gateway::Error> {
-    Ok(Server::new(config, now, seed)?.with_clock(day, now))
-}
+/// Makes the core of a transport: from its options, the time on the core's clock and a seed.
+type Make<C> = fn(Arc<Config>, Time, u64) -> Result<C, gateway::Error>;
 
 /// The life of a process.
 fn serve<C: Core + 'static>(file: TransportFile, arguments: &Run, make: Make<C>) -> Result<(), Failure> {
@@ -251,9 +241,7 @@ fn parts<C: Core>(
     let bus = Some(about(&config, &overrides));
     let file = config.file.clone();
     let read_again = Box::new(move || read_again(&file, &overrides));
-    let (now, day) = (run::now(), SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default());
-    let day = u64::try_from(day.as_millis()).unwrap_or_default();
-    let core = make(Arc::new(config), now, fastrand::u64(..), day)
+    let core = make(Arc::new(config), run::now(), fastrand::u64(..))
         .map_err(|error| Failure::new(error.to_string(), Exit::Config))?;
     Ok(Parts { core, xmpp, backends, storage, bus, read_again })
 }

@@ -42,6 +42,8 @@ pub const STOP_TIME: Duration = Duration::from_millis(1500);
 const LAST_WORDS: Duration = Duration::from_millis(700);
 /// Names the question to storage with which the transport proves that it is alive. The core counts up from one.
 const PROOF: Token = Token(u64::MAX);
+/// The core hears of the time of day again when it is so many milliseconds off.
+const OFF: u64 = 500;
 /// Requests of admins that may be under way.
 const TICKETS: usize = 256;
 
@@ -147,6 +149,13 @@ pub fn now() -> Time {
     Time(u64::try_from(time.as_millis()).unwrap_or(u64::MAX))
 }
 
+/// The time of day, in milliseconds since 1970.
+#[must_use]
+pub fn time_of_day() -> u64 {
+    let day = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+    u64::try_from(day.as_millis()).unwrap_or(u64::MAX)
+}
+
 /// What the loop wakes up for.
 enum Happening {
     Order(Order),
@@ -162,6 +171,8 @@ enum Happening {
 pub struct Shell<C> {
     core: C,
     now: Time,
+    /// Milliseconds from 1970 to the zero of the core's clock, as the core knows it.
+    day: u64,
     actions: Vec<Action>,
     /// As a component.
     link: Option<XmppLink>,
@@ -221,6 +232,7 @@ impl<C: Core> Shell<C> {
         Self {
             core: parts.core,
             now: now(),
+            day: 0,
             actions: Vec::new(),
             address,
             jid,
@@ -264,6 +276,7 @@ impl<C: Core> Shell<C> {
             }
             let happening = self.next(&mut orders).await;
             self.now = now();
+            self.check_clock();
             match happening {
                 Happening::Order(order) => self.on_order(order),
                 Happening::Xmpp(report) => self.on_xmpp(report),
@@ -449,6 +462,16 @@ impl<C: Core> Shell<C> {
             Some((PROOF, _)) => self.reporter.proven(),
             Some((token, answer)) => self.event(Event::Stored(token, answer)),
             None => self.end_with(Err(Failure::Storage)),
+        }
+    }
+
+    /// Tells the core of a clock that was set: by NTP after a boot without one, or by somebody.
+    fn check_clock(&mut self) {
+        let time = time_of_day();
+        let day = time.saturating_sub(self.now.0);
+        if day.abs_diff(self.day) >= OFF {
+            self.day = day;
+            self.event(Event::Clock(time));
         }
     }
 

@@ -113,6 +113,11 @@ impl Context {
         self.day + self.now.0
     }
 
+    /// Takes note of the time of day, in milliseconds since 1970.
+    pub(super) fn set_clock(&mut self, milliseconds: u64) {
+        self.day = milliseconds.saturating_sub(self.now.0);
+    }
+
     /// An id for a message of a room: greater than all before, never used again, and not to be guessed from others
     /// (XEP-0313 §3).
     pub(super) fn archive_id(&mut self) -> i64 {

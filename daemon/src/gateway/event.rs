@@ -67,6 +67,8 @@ pub enum Event {
     Reload(Result<Arc<Config>, String>),
     /// The memory that [`Action::Measure`] asked for.
     Measured(Memory),
+    /// The time of day, in milliseconds since 1970: it is another one than was known, because somebody set the clock.
+    Clock(u64),
     /// The time that [`super::Gateway::deadline`] named has come.
     Tick,
     /// The daemon is asked to end. The core says good-bye and gives [`Action::Stopped`].

@@ -143,13 +143,6 @@ impl Gateway {
         })
     }
 
-    /// Tells it the time of day, in milliseconds since 1970, at `now`: for stamps on what is late (XEP-0203).
-    #[must_use]
-    pub fn with_clock(mut self, milliseconds: u64, now: Time) -> Self {
-        self.cx.day = milliseconds.saturating_sub(now.0);
-        self
-    }
-
     /// When [`Event::Tick`] is wanted.
     pub fn deadline(&self) -> Option<Time> {
         self.cx.timers.next()
@@ -213,6 +206,7 @@ impl Gateway {
             Event::Admin(ticket, request) => self.admin(Asker::Shell(ticket), request),
             Event::Reload(config) => self.reload(config),
             Event::Measured(memory) => self.cx.memory = memory,
+            Event::Clock(milliseconds) => self.cx.set_clock(milliseconds),
             // Clients are the server's, see `crate::server`; what reaches us is stanzas.
             Event::Client(..) | Event::Tick => {}
             Event::Stop => self.stop(),

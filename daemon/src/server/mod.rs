@@ -88,14 +88,6 @@ impl Server {
         })
     }
 
-    /// Tells it the time of day, in milliseconds since 1970, at `now`.
-    #[must_use]
-    pub fn with_clock(mut self, milliseconds: u64, now: Time) -> Self {
-        self.cx.day = milliseconds.saturating_sub(now.0);
-        self.gateway = self.gateway.with_clock(milliseconds, now);
-        self
-    }
-
     /// When [`Event::Tick`] is wanted.
     pub fn deadline(&self) -> Option<Time> {
         [self.gateway.deadline(), self.cx.timers.next()].into_iter().flatten().min()
@@ -109,6 +101,10 @@ impl Server {
             Event::Client(client, event) => self.client(client, event),
             // We are the XMPP server.
             Event::XmppUp | Event::XmppDown | Event::Stanza(_) => {}
+            Event::Clock(milliseconds) => {
+                self.cx.day = milliseconds.saturating_sub(now.0);
+                self.feed(Event::Clock(milliseconds));
+            }
             event => self.feed(event),
         }
         self.settle();

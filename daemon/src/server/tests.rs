@@ -74,7 +74,7 @@ impl Stage {
     fn with(options: &str) -> Self {
         let server = Server::new(config(options), Time(1_000), 7).expect("a valid configuration");
         let mut stage = Self {
-            server: server.with_clock(1_795_000_000_000, Time(1_000)),
+            server,
             now: Time(1_000),
             sent: BTreeMap::new(),
             frames: Frames::default(),
@@ -90,7 +90,7 @@ impl Stage {
             next_id: 1,
             last_client: 0,
         };
-        stage.event(Event::Tick);
+        stage.event(Event::Clock(1_795_000_000_000));
         stage.frames.clear();
         stage
     }

@@ -869,6 +869,21 @@ fn what_was_archived_goes_with_its_owner() {
 }
 
 #[test]
+fn ids_go_on_although_the_clock_is_put_back() {
+    let mut stage = Stage::new();
+    stage.event(Event::Clock(1_795_000_000_000));
+    let link = in_the_room(&mut stage);
+    hears(&mut stage, link, "tybalt", "before", "");
+    stage.event(Event::Clock(1_000_000_000_000));
+    hears(&mut stage, link, "nurse", "after", "");
+    let (results, _) = query(&mut stage, ROMEO, "");
+    assert_eq!(texts(&results), ["before", "after"]);
+    let forwarded = results[1].elements().next().expect("the message");
+    let stamp = forwarded.find("delay", ns::DELAY).and_then(|delay| delay.attr("stamp"));
+    assert!(stamp.is_some_and(|stamp| stamp.starts_with("2001-09-09T")), "{stamp:?}");
+}
+
+#[test]
 fn ids_go_on_after_a_restart_although_the_clock_was_put_back() {
     let mut stage = Stage::new();
     stage.registered("romeo@example.org", "romeo");

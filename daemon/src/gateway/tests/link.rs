@@ -31,7 +31,7 @@ fn a_backend_that_is_not_read_meanwhile_is_not_taken_for_dead() {
 #[test]
 fn a_message_that_waited_for_the_link_says_when_it_was_sent() {
     let mut stage = Stage::new();
-    stage.gateway = stage.gateway.with_clock(1_000, Time(1_000));
+    stage.event(Event::Clock(1_000));
     let link = stage.romeo_online();
     stage.event(Event::XmppDown);
     stage.wait(59);
@@ -41,6 +41,21 @@ fn a_message_that_waited_for_the_link_says_when_it_was_sent() {
     stage.event(Event::XmppUp);
     let message = stage.stanza(message_from("nurse@irc.example.org/bot"));
     assert_eq!(message.find("delay", ns::DELAY).and_then(|d| d.attr("stamp")), Some("1970-01-01T00:01:00Z"));
+}
+
+#[test]
+fn a_clock_that_is_set_later_counts_from_then_on() {
+    let mut stage = Stage::new();
+    // A machine without a battery: NTP comes after us.
+    stage.event(Event::Clock(1_000));
+    let link = stage.romeo_online();
+    stage.event(Event::Clock(1_795_000_000_000));
+    stage.event(Event::XmppDown);
+    stage.network(link, Frame::ConvMessage(from_nurse("good night")));
+    stage.event(Event::XmppUp);
+    let message = stage.stanza(message_from("nurse@irc.example.org/bot"));
+    let stamp = message.find("delay", ns::DELAY).and_then(|d| d.attr("stamp"));
+    assert_eq!(stamp, Some("2026-11-18T11:06:40Z"));
 }
 
 #[test]

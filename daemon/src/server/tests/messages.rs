@@ -101,11 +101,13 @@ fn what_comes_before_the_first_presence_waits_for_it() {
     let mut stage = Stage::new();
     let (client, link) = stage.romeo_bound("orchard");
     let link = link.expect("he was not on line");
+    stage.event(Event::Clock(1_000_000_000_000));
     stage.writes(link, "nurse", "While you were away");
     assert!(bodies(&stage.hears(client)).is_empty());
     stage.says(client, "<presence/>");
     let message = stage.hears_of(client, with_body("While you were away"));
-    assert!(message.find("delay", ns::DELAY).is_some());
+    let stamp = message.find("delay", ns::DELAY).and_then(|delay| delay.attr("stamp"));
+    assert_eq!(stamp, Some("2001-09-09T01:46:40Z"), "by the clock as it was set last");
     stage.says(client, "<presence><show>away</show></presence>");
     assert!(bodies(&stage.hears(client)).is_empty(), "but once");
 }
