@@ -6,9 +6,8 @@ use std::ffi::OsString;
 use std::fs::File;
 use std::io::{self, ErrorKind, IoSlice, Write};
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
-use std::os::linux::net::SocketAddrExt;
 use std::os::unix::fs::MetadataExt;
-use std::os::unix::net::{SocketAddr, UnixDatagram, UnixStream};
+use std::os::unix::net::{UnixDatagram, UnixStream};
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitCode, ExitStatus, Stdio};
@@ -21,6 +20,7 @@ use spectrum2_config::Overrides;
 use crate::backend_config::is_for_backends;
 use crate::backend_link::name_after;
 use crate::exit::Exit;
+use crate::systemd::STANDARD_INPUT;
 
 /// File name of the launcher, and where packages put it.
 const LAUNCHER: &str = "spectrum2_backend_launcher";
@@ -133,16 +133,17 @@ fn launcher_path() -> PathBuf {
 /// # Errors
 /// The background process cannot be started.
 pub fn daemonize(arguments: impl IntoIterator<Item = OsString>) -> io::Result<ExitCode> {
-    let (reports, address) = report_socket()?;
+    // Of two sockets without a name: nobody else can report, or keep the queue full.
+    let (reports, theirs) = UnixDatagram::pair()?;
     let log = background_log()?;
     let mut command = Command::new(env::current_exe()?);
     command
         .args(arguments)
         .arg(DAEMONIZED)
-        .env("NOTIFY_SOCKET", address)
+        .env("NOTIFY_SOCKET", STANDARD_INPUT)
         .env_remove("WATCHDOG_USEC")
         .env_remove("JOURNAL_STREAM")
-        .stdin(Stdio::null())
+        .stdin(OwnedFd::from(theirs))
         .stdout(Stdio::null())
         .stderr(log.stderr);
     if let Some(stream) = log.journal_stream {
@@ -222,13 +223,6 @@ fn say(line: &str) {
     let _ = writeln!(io::stderr(), "{line}");
 }
 
-fn report_socket() -> io::Result<(UnixDatagram, String)> {
-    // Nobody can be in its place: a name that exists is refused.
-    let name = format!("spectrum2-start-{:032x}", fastrand::u128(..));
-    let socket = UnixDatagram::bind_addr(&SocketAddr::from_abstract_name(&name)?)?;
-    Ok((socket, format!("@{name}")))
-}
-
 /// Where the background process, the launcher and the backends write what they have to say.
 struct Log {
     stderr: Stdio,
@@ -297,18 +291,12 @@ while True:
     os.close(backend[0])
 "#;
 
-    fn child(script: &str, name: &str) -> Child {
-        Command::new("sh").args(["-c", script]).env("NOTIFY_SOCKET", name).spawn().unwrap()
-    }
-
     fn follow_script(script: &str, said: &[&str]) -> ExitCode {
-        let (reports, address) = report_socket().unwrap();
-        let name = SocketAddr::from_abstract_name(&address[1..]).unwrap();
-        let sender = UnixDatagram::unbound().unwrap();
+        let (reports, theirs) = UnixDatagram::pair().unwrap();
         for report in said {
-            sender.send_to_addr(report.as_bytes(), &name).unwrap();
+            theirs.send(report.as_bytes()).unwrap();
         }
-        let mut child = child(script, &address);
+        let mut child = Command::new("sh").args(["-c", script]).stdin(OwnedFd::from(theirs)).spawn().unwrap();
         let code = follow(&mut child, &reports, Duration::from_millis(300)).unwrap();
         let _ = child.kill();
         let _ = child.wait();

@@ -6,6 +6,7 @@
 use std::ffi::OsStr;
 use std::fmt;
 use std::io;
+use std::os::fd::AsFd;
 use std::os::linux::net::SocketAddrExt;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::net::{SocketAddr, UnixDatagram};
@@ -17,6 +18,9 @@ use tokio::time::Instant;
 
 /// Least time between two status lines.
 const STATUS_SPACING: Duration = Duration::from_secs(1);
+
+/// Value of `NOTIFY_SOCKET` when the socket is the standard input. Ours alone: see [`crate::standalone::daemonize`].
+pub(crate) const STANDARD_INPUT: &str = "fd:0";
 
 /// The sending end of the notification socket.
 #[derive(Debug, Default)]
@@ -44,17 +48,24 @@ impl Notifier {
         })
     }
 
-    /// The service manager at `address`: a path, or `@` and the name of an abstract socket.
+    /// The service manager at `address`: a path, `@` and the name of an abstract socket, or [`STANDARD_INPUT`].
     ///
     /// # Errors
     /// The error of connect(2).
     pub fn connect(address: &OsStr) -> io::Result<Self> {
+        if address == STANDARD_INPUT {
+            return Self::over(io::stdin().as_fd().try_clone_to_owned()?.into());
+        }
         let address = match address.as_bytes() {
             [b'@', name @ ..] => SocketAddr::from_abstract_name(name)?,
             path => SocketAddr::from_pathname(OsStr::from_bytes(path))?,
         };
         let socket = UnixDatagram::unbound()?;
         socket.connect_addr(&address)?;
+        Self::over(socket)
+    }
+
+    fn over(socket: UnixDatagram) -> io::Result<Self> {
         socket.set_nonblocking(true)?;
         Ok(Self { socket: Some(socket), ..Self::default() })
     }

@@ -267,6 +267,7 @@ fn in_the_background_it_is_ready_when_the_command_returns() {
     let output = place.start(&config);
     assert_eq!(output.status.code(), Some(0), "{}", text(&output.stderr));
     assert!(text(&output.stderr).contains("Connected to"), "{}", text(&output.stderr));
+    assert!(!text(&output.stderr).contains("is not ready"), "{}", text(&output.stderr));
     let transport = Background::of(place.path("run/irc.pid"));
     assert_eq!(fs::metadata(place.path("lib/database.sql")).unwrap().permissions().mode() & 0o777, 0o600);
     assert_eq!(transport.says("status", "NoNewPrivs"), "NoNewPrivs: 1");
