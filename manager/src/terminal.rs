@@ -1,8 +1,10 @@
 //! What people and scripts see: results on standard output, everything else on standard error.
 
-use std::io::{self, BufRead, IsTerminal, Write};
+use std::io::{self, BufRead, ErrorKind, IsTerminal, Write};
+use std::os::fd::AsFd;
 
-use nix::sys::termios::{LocalFlags, SetArg, tcgetattr, tcsetattr};
+use nix::sys::signal::{Signal, raise};
+use nix::sys::termios::{LocalFlags, SetArg, SpecialCharacterIndices, tcgetattr, tcsetattr};
 use serde::Serialize;
 
 use crate::outcome::Failure;
@@ -132,7 +134,14 @@ impl Terminal {
         let stdin = io::stdin();
         let password = if stdin.is_terminal() {
             let _ = write!(io::stderr(), "{question}: ");
-            without_echo(&stdin)?
+            match without_echo(&stdin, &mut stdin.lock())? {
+                Some(password) => password,
+                None => {
+                    // It ends us, as it would have without all this.
+                    let _ = raise(Signal::SIGINT);
+                    return Err(Failure::failed("Interrupted."));
+                }
+            }
         } else {
             read_line()?
         };
@@ -145,18 +154,58 @@ impl Terminal {
     }
 }
 
-/// Reads a line that is not shown.
-fn without_echo(stdin: &io::Stdin) -> Result<String, Failure> {
+/// Reads a line that is not shown; `None` if somebody typed what interrupts a program instead.
+///
+/// The terminal sends no signals meanwhile, or they would end us before it shows again what is typed: the keys that do
+/// it end the line.
+fn without_echo(terminal: impl AsFd, input: &mut impl BufRead) -> Result<Option<String>, Failure> {
+    use SpecialCharacterIndices::{VEOL, VEOL2, VINTR, VQUIT, VSUSP};
     let failed =
         |error: nix::Error| Failure::failed(format!("The terminal does not hide what is typed: {error}."));
-    let before = tcgetattr(stdin).map_err(failed)?;
+    let before = tcgetattr(&terminal).map_err(failed)?;
+    let key = |index: SpecialCharacterIndices| before.control_chars.get(index as usize).copied().unwrap_or(0);
     let mut hidden = before.clone();
-    hidden.local_flags.remove(LocalFlags::ECHO);
+    hidden.local_flags.remove(LocalFlags::ECHO | LocalFlags::ISIG);
     hidden.local_flags.insert(LocalFlags::ECHONL);
-    tcsetattr(stdin, SetArg::TCSAFLUSH, &hidden).map_err(failed)?;
-    let line = read_line();
-    tcsetattr(stdin, SetArg::TCSAFLUSH, &before).map_err(failed)?;
-    line
+    for (index, of) in [(VEOL, VINTR), (VEOL2, VQUIT)] {
+        if let Some(place) = hidden.control_chars.get_mut(index as usize) {
+            *place = key(of);
+        }
+    }
+    tcsetattr(&terminal, SetArg::TCSAFLUSH, &hidden).map_err(failed)?;
+    let ends = [key(VINTR), key(VQUIT), key(VSUSP)];
+    let line = until(input, &ends);
+    tcsetattr(&terminal, SetArg::TCSAFLUSH, &before).map_err(failed)?;
+    let line = line?;
+    let interrupted = line.iter().any(|byte| *byte != 0 && ends.contains(byte));
+    if interrupted {
+        return Ok(None);
+    }
+    String::from_utf8(line).map(Some).map_err(|_| Failure::usage("What was typed is no UTF-8."))
+}
+
+/// Reads up to the end of a line, or one of these.
+fn until(input: &mut impl BufRead, ends: &[u8]) -> Result<Vec<u8>, Failure> {
+    let mut line = Vec::new();
+    loop {
+        let typed = match input.fill_buf() {
+            Ok(typed) => typed,
+            Err(error) if error.kind() == ErrorKind::Interrupted => continue,
+            Err(error) => return Err(unreadable(&error)),
+        };
+        let length = typed.len();
+        line.extend_from_slice(typed);
+        input.consume(length);
+        match line.last() {
+            None => return Err(Failure::usage("Standard input has ended.")),
+            Some(last) if length == 0 || *last == b'\n' || ends.contains(last) => return Ok(line),
+            Some(_) => {}
+        }
+    }
+}
+
+fn unreadable(error: &io::Error) -> Failure {
+    Failure::failed(format!("Standard input cannot be read: {error}."))
 }
 
 fn read_line() -> Result<String, Failure> {
@@ -164,6 +213,49 @@ fn read_line() -> Result<String, Failure> {
     match io::stdin().lock().read_line(&mut line) {
         Ok(0) => Err(Failure::usage("Standard input has ended.")),
         Ok(_) => Ok(line),
-        Err(error) => Err(Failure::failed(format!("Standard input cannot be read: {error}."))),
+        Err(error) => Err(unreadable(&error)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    use std::fs::File;
+    use std::io::BufReader;
+    use std::thread;
+
+    use nix::pty::openpty;
+
+    /// What comes of it when somebody types this as soon as nothing is shown; afterwards the terminal is as before.
+    fn typed(text: &'static [u8]) -> Option<String> {
+        let pty = openpty(None, None).unwrap();
+        let (terminal, mut person) = (File::from(pty.slave), File::from(pty.master));
+        let before = tcgetattr(&terminal).unwrap();
+        assert!(before.local_flags.contains(LocalFlags::ECHO | LocalFlags::ISIG));
+        let person = thread::spawn(move || {
+            while tcgetattr(&person).unwrap().local_flags.contains(LocalFlags::ECHO) {
+                thread::yield_now();
+            }
+            person.write_all(text).unwrap();
+            person
+        });
+        let mut input = BufReader::new(terminal.try_clone().unwrap());
+        let line = without_echo(&terminal, &mut input).unwrap();
+        assert_eq!(tcgetattr(&terminal).unwrap(), before);
+        drop(person.join().unwrap());
+        line
+    }
+
+    #[test]
+    fn a_password_is_not_shown() {
+        assert_eq!(typed(b"m0ntague\n").as_deref(), Some("m0ntague\n"));
+    }
+
+    #[test]
+    fn who_interrupts_a_question_for_a_password_sees_again_what_he_types() {
+        assert_eq!(typed(b"m0nt\x03"), None);
+        assert_eq!(typed(b"\x1c"), None);
+        assert_eq!(typed(b"m0nt\x1a\n"), None);
     }
 }
