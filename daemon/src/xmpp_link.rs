@@ -33,6 +33,8 @@ const BOUNDS: Bounds =
     Bounds { high: 4 << 20, low: 1 << 20, stall: Duration::from_secs(60), keep: 256 << 10 };
 /// Bytes waiting for the server above which it is not even read: what it sends would only add to them.
 const STUCK: usize = 2 * BOUNDS.high;
+/// The longest stanza that is sent: Prosody ends the stream of a component that sends more than 512 KiB.
+const LONGEST: usize = 500 << 10;
 /// For the name of the server.
 const RESOLVE_TIME: Duration = Duration::from_secs(30);
 /// For each of its addresses.
@@ -203,10 +205,25 @@ pub struct XmppStream {
 }
 
 impl XmppStream {
-    /// Sends a stanza.
+    /// Sends a stanza. One that is too long costs whoever asked for it his answer, and the stream nothing.
     pub fn send(&mut self, stanza: &Element) {
         self.text.clear();
         stanza.write(&mut self.text, ns::COMPONENT);
+        if self.text.len() > LONGEST {
+            tracing::warn!(
+                to = stanza.attr("to"),
+                "A stanza of {} KiB is not sent, because it is longer than servers accept.",
+                self.text.len() >> 10
+            );
+            self.text.clear();
+            if let Some(instead) = refused_answer(stanza) {
+                instead.write(&mut self.text, ns::COMPONENT);
+            }
+            // What made it so long may be the id that somebody gave his request.
+            if self.text.len() > LONGEST {
+                return;
+            }
+        }
         self.outbox.push(|buffer| buffer.extend_from_slice(self.text.as_bytes()));
     }
 
@@ -227,6 +244,17 @@ impl XmppStream {
     pub fn is_stuck(&self) -> bool {
         self.outbox.len() > STUCK
     }
+}
+
+/// The error that goes instead of an answer which cannot be sent; none if the stanza is no result.
+fn refused_answer(stanza: &Element) -> Option<Element> {
+    let is_result = stanza.is("iq", ns::CLIENT) && stanza.attr("type") == Some("result");
+    let request = Element::new("iq", ns::CLIENT)
+        .with("type", "get")
+        .with_opt("id", stanza.attr("id"))
+        .with_opt("from", stanza.attr("to"))
+        .with_opt("to", stanza.attr("from"));
+    refuse(&request, Condition::ResourceConstraint).filter(|_| is_result)
 }
 
 /// The link, seen from the loop.
@@ -567,6 +595,30 @@ mod tests {
                 assert_eq!(stanzas[0].attr("from"), Some("romeo@example.org"));
                 stream.send(&stanza("<message xmlns='jabber:client' to='romeo@example.org'/>"));
                 theirs.expect("<message to='romeo@example.org'/>").await;
+            })
+            .await;
+    }
+
+    #[tokio::test]
+    async fn a_stanza_that_no_server_accepts_does_not_end_the_stream() {
+        LocalSet::new()
+            .run_until(async {
+                let server = Server::new().await;
+                let mut link = XmppLink::start(settings(&server));
+                let (mut stream, mut theirs) = connected(&mut link, &server).await;
+                let long = "'".repeat(LONGEST / 6);
+                let iq = format!("<iq xmlns='jabber:client' type='result' to='romeo@example.org' from='irc.example.org' id='1'><query xmlns='urn:x' node=\"{long}\"/></iq>");
+                stream.send(&stanza(&iq));
+                stream.send(&stanza(&iq.replace("iq", "message")));
+                stream.send(&stanza("<message xmlns='jabber:client' to='romeo@example.org'/>"));
+                theirs
+                    .expect(
+                        "<iq type='error' id='1' from='irc.example.org' to='romeo@example.org'>\
+                         <error type='wait'><resource-constraint \
+                         xmlns='urn:ietf:params:xml:ns:xmpp-stanzas'/></error></iq>\
+                         <message to='romeo@example.org'/>",
+                    )
+                    .await;
             })
             .await;
     }

@@ -31,6 +31,8 @@ const EARLY: usize = 20;
 const LEFT: u64 = 10_000;
 /// People with whom a user may talk through rooms.
 const PRIVATE: usize = 500;
+/// The longest message, in bytes as it is written: clients see it with all that is in it, and servers must accept that.
+const LONGEST: usize = 200 << 10;
 
 impl Room {
     /// Sends a stanza to all clients that are in the room; only copies are made that must be.
@@ -729,6 +731,11 @@ impl User {
             // XEP-0424 §3: what stands beside it for older clients is not what the user wants to say.
             let text = "The network cannot take back what was said";
             cx.refuse(stanza, ErrorType::Cancel, Condition::FeatureNotImplemented, text);
+            return;
+        }
+        if stanza.to_xml().len() > LONGEST {
+            let text = "The message is too long";
+            cx.refuse(stanza, ErrorType::Modify, Condition::PolicyViolation, text);
             return;
         }
         let Some(text) = body(stanza) else {

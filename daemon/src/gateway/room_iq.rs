@@ -115,8 +115,7 @@ impl User {
             merged = all;
             &merged
         };
-        let most = if request.is_some() { PAGE } else { list.len() };
-        let Some((start, page)) = wanted.page(list, |room| room.jid.as_str(), most) else {
+        let Some((start, page)) = wanted.page(list, |room| room.jid.as_str(), PAGE) else {
             cx.refuse(iq, ErrorType::Cancel, Condition::ItemNotFound, "");
             return;
         };
@@ -125,7 +124,8 @@ impl User {
             Item { jid, node: None, name }
         });
         let mut query = xep_0030::items(None, items);
-        if request.is_some() {
+        // XEP-0045 §6.3: also where nobody asked for pages, it must be said that this is not all.
+        if request.is_some() || page.len() < list.len() {
             let id = |room: Option<&super::room::Listed>| room.map(|room| room.jid.clone());
             let (first, last) = (id(page.first()), id(page.last()));
             query.push(xep_0059::answer(start, first.as_deref(), last.as_deref(), list.len()));

@@ -720,6 +720,35 @@ fn asks_for_rooms(stage: &mut Stage) {
 }
 
 #[test]
+fn a_long_list_of_rooms_comes_in_part() {
+    let mut stage = Stage::new();
+    let link = stage.romeo_online();
+    asks_for_rooms(&mut stage);
+    let rooms = (0..2_000).map(|n| format!("#room{n:04}")).collect();
+    let list = RoomList { rooms, names: vec![], user: Some("romeo@example.org".into()) };
+    stage.network(link, Frame::RoomList(list));
+    let answer = stage.only_stanza();
+    let query = answer.find("query", ns::DISCO_ITEMS).unwrap();
+    assert_eq!(query.elements().filter(|child| child.name() == "item").count(), 500);
+    let set = query.find("set", ns::RSM).expect("it says that this is not all");
+    assert_eq!(set.child_text("count", ns::RSM).as_deref(), Some("2000"));
+}
+
+#[test]
+fn a_message_that_servers_may_not_take_back_is_refused() {
+    let mut stage = Stage::new();
+    in_the_room(&mut stage);
+    // Short as it comes, and long as it is written for clients.
+    let namespace = "n".repeat(200);
+    let more = "<p:a/>".repeat(2_000);
+    stage.says(&format!(
+        "<message type='groupchat' id='m' from='{ROMEO}' to='{ROOM}'><body>hi</body><e xmlns:p='{namespace}'>{more}</e></message>"
+    ));
+    assert_eq!(condition(&stage.only_stanza()), Some("policy-violation"));
+    assert!(stage.frames.is_empty());
+}
+
+#[test]
 fn what_the_network_never_answers_is_answered_all_the_same() {
     let mut stage = Stage::new();
     in_the_room(&mut stage);
