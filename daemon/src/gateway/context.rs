@@ -337,7 +337,11 @@ impl Context {
     /// Answers a stanza with an error, if it is one that may be answered.
     pub(super) fn refuse(&mut self, stanza: &Element, kind: ErrorType, condition: Condition, text: &str) {
         let text = (!text.is_empty()).then_some(text);
-        if let Some(reply) = error_reply(stanza, kind, condition, text) {
+        if let Some(mut reply) = error_reply(stanza, kind, condition, text) {
+            if stanza.name() == "presence" && stanza.find("x", ns::MUC).is_some() {
+                // XEP-0045 §7.2: by this, clients tell that the error is of a room.
+                reply.push(Element::new("x", ns::MUC));
+            }
             self.counters.fault(match stanza.name() {
                 "message" => Fault::Message,
                 "presence" => Fault::Presence,

@@ -304,10 +304,19 @@ impl Context {
 
     /// Whether a room of the network can have this name.
     pub(super) fn is_room_name(&self, name: &str) -> bool {
+        self.room_prefixes().is_empty() || self.is_no_persons_name(name)
+    }
+
+    /// Whether this name can be that of a room only.
+    pub(super) fn is_no_persons_name(&self, name: &str) -> bool {
+        name.starts_with(|first| self.room_prefixes().contains(first))
+    }
+
+    /// The characters with which names of rooms begin; empty where they may begin with any.
+    fn room_prefixes(&self) -> &str {
         // COMPAT(Spectrum 2): its backends do not say how names begin; on IRC, RFC 2811 §2.1 does.
         let irc = matches!(self.config.service.protocol.as_str(), "prpl-irc" | "irc");
-        let prefixes = self.capabilities.room_prefixes.as_deref().unwrap_or(if irc { "#&+!" } else { "" });
-        prefixes.is_empty() || name.starts_with(|first| prefixes.contains(first))
+        self.capabilities.room_prefixes.as_deref().unwrap_or(if irc { "#&+!" } else { "" })
     }
 
     /// Whether contacts' JIDs are escaped as XEP-0106 says, or have `%` for `@`.

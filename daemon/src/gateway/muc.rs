@@ -10,12 +10,12 @@ use spectrum2_xmpp::{Element, ns, xep_0071};
 
 use super::archive;
 use super::contact::fold;
-use super::context::{Context, Pending};
+use super::context::{Context, LABEL, Pending, clip};
 use super::event::Time;
 use super::history::{self, History, Past, Said};
 use super::message::{body, conversation};
 use super::occupants::Occupant;
-use super::presence;
+use super::presence::{self, Resource};
 use super::room::{Client, Departure, Listing, ROOMS, Room, State, code};
 use super::timer::Timer;
 use super::user::User;
@@ -86,6 +86,22 @@ impl Room {
         }
         stanza.set_attr("to", to);
         cx.send(stanza);
+    }
+
+    /// XEP-0045 §7.7: a client shows something else of itself, and all of the user's see it. The network is told by what
+    /// he shows the gateway.
+    fn show_own(&mut self, cx: &mut Context, user: &BareJid, stanza: &Element) {
+        let Some(own) = self.occupants.get(&self.nick) else { return };
+        let shows = Resource::read(stanza);
+        let mut changed = own.clone();
+        changed.status = shows.status;
+        changed.text = Some(clip(shows.text, LABEL).into_boxed_str()).filter(|text| !text.is_empty());
+        let (nick, shown) = (self.nick.clone(), self.shown(&self.nick).to_owned());
+        let before = self.seen_as(&shown);
+        let comes = self.occupant_presence(cx, &nick, &changed);
+        if self.occupants.mention(&nick, changed, true) {
+            self.show_change(cx, user, &shown, before, comes);
+        }
     }
 
     /// The network let the user in: he is shown who is there.
@@ -285,7 +301,8 @@ impl Room {
         for (name, client) in &self.clients {
             let join = Element::new("presence", ns::CLIENT)
                 .with("from", presence::full(user, name))
-                .with("to", format!("{}/{}", self.jid(cx), client.asked));
+                .with("to", format!("{}/{}", self.jid(cx), client.asked))
+                .child(Element::new("x", ns::MUC));
             cx.refuse(&join, kind, condition, text);
         }
     }
@@ -321,10 +338,14 @@ impl User {
         let is_deserted = self.rooms.at(node).is_some_and(|room| room.clients.is_empty());
         match (stanza.attr("type"), stanza.find("x", ns::MUC)) {
             (None, Some(x)) => self.join_room(cx, node, client, stanza, x),
-            (None, None) if is_in => self.change_nick(cx, node, client, stanza),
+            (None, None) if is_in => self.change_presence(cx, node, client, stanza),
             // COMPAT(Spectrum 2): XEP-0045 §7.2.1 wants `<x/>` in a join; for channels of IRC it does without.
             (None, None) if node.starts_with('#') && nick_of(stanza).is_some() => {
                 self.join_room(cx, node, client, stanza, &Element::new("x", ns::MUC));
+            }
+            (None, None) if self.is_for_occupant(cx, node, stanza) => {
+                // It takes itself for somebody in the room.
+                cx.refuse(stanza, ErrorType::Cancel, Condition::NotAcceptable, "You are not in the room");
             }
             // Also for a client that does not know that it is not there since a restart.
             (Some("unavailable"), _) if is_in || is_deserted => {
@@ -471,13 +492,31 @@ impl User {
         cx.timers.set_earlier(Timer::Rooms(user), cx.now.after(JOIN));
     }
 
-    /// A client wants another nick (XEP-0045 §7.6), which it shares with the user's others. Or it shows something else,
-    /// which concerns the user's presence, not the room.
-    fn change_nick(&mut self, cx: &mut Context, node: &str, client: &str, stanza: &Element) {
+    /// Whether a stanza can only be for an occupant: it has the address of one, and nobody on the contact list has.
+    fn is_for_occupant(&mut self, cx: &Context, node: &str, stanza: &Element) -> bool {
+        let name = self.rooms.legacy_name(cx, node);
+        cx.capabilities.muc == Some(true)
+            && self.registration.is_some()
+            && self.contacts.by_node(node).is_none()
+            && nick_of(stanza).is_some_and(|nick| nick != "bot" || cx.is_no_persons_name(&name))
+            && cx.is_room_name(&name)
+    }
+
+    /// A client that is in a room wants another nick, or shows something else of itself.
+    fn change_presence(&mut self, cx: &mut Context, node: &str, client: &str, stanza: &Element) {
+        let Some(room) = self.rooms.by_node(node).filter(|room| room.is_entered()) else { return };
+        match nick_of(stanza) {
+            Some(nick) if nick != room.shown(&room.nick) => self.change_nick(cx, node, client, nick, stanza),
+            Some(_) => room.show_own(cx, &self.jid, stanza),
+            None => {}
+        }
+    }
+
+    /// XEP-0045 §7.6. The user's other clients share the nick.
+    fn change_nick(&mut self, cx: &mut Context, node: &str, client: &str, nick: String, stanza: &Element) {
         let extension = self.has_room_extension(cx);
         let (link, user) = (self.online(), self.jid.to_string());
-        let Some(room) = self.rooms.by_node(node).filter(|room| room.is_entered()) else { return };
-        let Some(nick) = nick_of(stanza).filter(|nick| *nick != room.shown(&room.nick)) else { return };
+        let Some(room) = self.rooms.by_node(node) else { return };
         match link {
             Some(link) if extension => {
                 if let Some(client) = room.clients.get_mut(client) {
@@ -506,8 +545,9 @@ impl User {
             return;
         }
         if stanza.is_some() {
-            // XEP-0045 §7.14.
-            let departure = Departure::new(RoomReason::Other, None);
+            // XEP-0045 §7.14; networks take no parting words.
+            let text = stanza.and_then(|stanza| stanza.find_same("status")).map(Element::content);
+            let departure = Departure::new(RoomReason::Other, text.as_deref());
             let answer = room.own_departure(cx, &departure);
             cx.send(answer.with("to", presence::full(&user, client)));
         }
@@ -676,7 +716,11 @@ impl User {
             // XEP-0045 §7.8.2: who declines may, and networks do not tell who invited.
             return true;
         }
-        if self.rooms.at(node).is_none() && !groupchat && !invites {
+        if self.rooms.at(node).is_none()
+            && !groupchat
+            && !invites
+            && !self.is_said_in_a_room(cx, node, stanza)
+        {
             return false;
         }
         let client = stanza.attr("from").and_then(|from| from.split_once('/')).map(|(_, client)| client);
@@ -693,15 +737,32 @@ impl User {
             Some(_) if groupchat => {
                 cx.refuse(stanza, ErrorType::Modify, Condition::BadRequest, "A room is spoken to as a whole");
             }
+            // An occupant may be invited like any contact.
+            Some(_) if self.direct_invitation(cx, stanza) => {}
             Some(nick) => self.say_privately(cx, node, &nick, stanza),
             None if invites => self.invite(cx, node, stanza),
             None if groupchat => self.say_in_room(cx, node, stanza),
+            None if stanza.find("x", ns::DATA).is_some() => {
+                // XEP-0045 §7.13.
+                let text = "The network has no requests for voice; ask a moderator in private";
+                cx.refuse(stanza, ErrorType::Cancel, Condition::FeatureNotImplemented, text);
+            }
             None => {
                 let text = "Speak to the room with messages of type groupchat";
                 cx.refuse(stanza, ErrorType::Modify, Condition::BadRequest, text);
             }
         }
         true
+    }
+
+    /// Whether a message is for a room or an occupant, although the user is not there: a contact must not get it, and
+    /// least of all must the room get what was meant for one of its occupants.
+    fn is_said_in_a_room(&mut self, cx: &Context, node: &str, stanza: &Element) -> bool {
+        // XEP-0045 §7.5: private messages in rooms are marked by `<x/>`.
+        let is_marked = nick_of(stanza).is_some() && stanza.find("x", ns::MUC_USER).is_some();
+        cx.capabilities.muc != Some(false)
+            && (is_marked || cx.is_no_persons_name(&self.rooms.legacy_name(cx, node)))
+            && self.contacts.by_node(node).is_none()
     }
 
     fn say_in_room(&mut self, cx: &mut Context, node: &str, stanza: &Element) {

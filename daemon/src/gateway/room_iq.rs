@@ -15,6 +15,7 @@ use super::context::Context;
 use super::muc::nick_of;
 use super::presence;
 use super::room::{Room, affiliation_name, role_name};
+use super::room_name;
 use super::timer::Timer;
 use super::user::User;
 
@@ -35,6 +36,8 @@ const PATIENCE: u64 = 60_000;
 #[derive(Clone, Debug, PartialEq, serde::Serialize, serde::Deserialize)]
 pub struct Awaited {
     serial: u64,
+    /// The serial of the first part of what the stanza wants.
+    first: u64,
     stanza: Element,
     /// Until then.
     due: Time,
@@ -49,7 +52,9 @@ pub fn is_for_room(cx: &Context, iq: &Element, payload: &Element, node: Option<&
     match (payload.ns(), node) {
         (ns::DISCO_ITEMS, None) => payload.attr("node").is_none(),
         (ns::DISCO_INFO | ns::DISCO_ITEMS, Some(_)) => nick.is_none() && payload.attr("node").is_none(),
-        (ns::PING, Some(_)) => nick.is_some_and(|nick| nick != "bot"),
+        (ns::PING, Some(node)) => {
+            nick.is_some_and(|nick| nick != "bot" || cx.is_no_persons_name(&room_name::name(node)))
+        }
         (ns::MUC_ADMIN | ns::MUC_OWNER, Some(_)) => true,
         // XEP-0313 §3.3.2: the archive is at the room's bare JID.
         (ns::MAM, Some(_)) => nick.is_none(),
@@ -205,17 +210,21 @@ impl User {
             cx.refuse(iq, ErrorType::Auth, Condition::Forbidden, "You are not in the room");
             return;
         };
-        if query.find("item", ns::MUC_ADMIN).is_some_and(|item| item.attr("affiliation") == Some("outcast")) {
+        let wanted = query.find("item", ns::MUC_ADMIN);
+        let role = wanted.and_then(|item| item.attr("role")).and_then(role_of);
+        let affiliation = wanted.and_then(|item| item.attr("affiliation")).and_then(affiliation_of);
+        if role.is_none() && affiliation.is_none() {
+            cx.refuse(iq, ErrorType::Modify, Condition::BadRequest, "Say which role or affiliation");
+            return;
+        }
+        if affiliation == Some(Affiliation::Outcast) {
             // §9.2: who is banned is not there: only the network knows.
             let command = wish(room, RoomWish::Outcasts);
-            return self.ask_network(cx, iq, command);
+            return self.ask_network(cx, iq, vec![command]);
         }
-        let wanted = query.find("item", ns::MUC_ADMIN);
-        let (role, affiliation) =
-            (wanted.and_then(|item| item.attr("role")), wanted.and_then(|item| item.attr("affiliation")));
         let items = room.occupants.iter().filter(|(_, occupant)| {
-            role.is_none_or(|role| role == role_name(occupant.role))
-                && affiliation.is_none_or(|name| name == affiliation_name(occupant.affiliation))
+            role.is_none_or(|role| role == occupant.role)
+                && affiliation.is_none_or(|affiliation| affiliation == occupant.affiliation)
         });
         let items = items.map(|(nick, occupant)| {
             Element::new("item", ns::MUC_ADMIN)
@@ -228,11 +237,20 @@ impl User {
         cx.send(iq_result(iq).child(answer));
     }
 
-    /// A role or affiliation for somebody; answered when the network has.
+    /// Roles or affiliations for some people (XEP-0045 §9: lists are changed with several items at once); answered when
+    /// the network has.
     fn moderate(&mut self, cx: &mut Context, iq: &Element, query: &Element, node: &str) {
-        match self.room_command(cx, iq, query, node) {
-            Some(command) => self.ask_network(cx, iq, command),
-            None => cx.refuse(iq, ErrorType::Modify, Condition::BadRequest, ""),
+        let Some(room) = self.entered(iq, node) else {
+            cx.refuse(iq, ErrorType::Auth, Condition::Forbidden, "You are not in the room");
+            return;
+        };
+        let items = query.elements().filter(|child| child.is("item", ns::MUC_ADMIN));
+        match items.map(|item| self.standing(cx, room, item)).collect::<Option<Vec<_>>>() {
+            Some(commands) if !commands.is_empty() => self.ask_network(cx, iq, commands),
+            _ => {
+                let text = "Say for which occupant, or for whom on the network behind this gateway, and what";
+                cx.refuse(iq, ErrorType::Modify, Condition::BadRequest, text);
+            }
         }
     }
 
@@ -246,19 +264,20 @@ impl User {
         let text = destroy.and_then(|destroy| destroy.child_text("reason", ns::MUC_OWNER));
         let text = text.map(std::borrow::Cow::into_owned);
         let command = RoomCommand { text, ..wish(room, RoomWish::Destroy) };
-        self.ask_network(cx, iq, command);
+        self.ask_network(cx, iq, vec![command]);
     }
 
-    /// Asks the network for something; answered when it has.
-    fn ask_network(&mut self, cx: &mut Context, iq: &Element, command: RoomCommand) {
-        let user_name = self.jid.to_string();
+    /// Asks the network for something; answered when it has done all of it, or not a part of it.
+    fn ask_network(&mut self, cx: &mut Context, iq: &Element, commands: Vec<RoomCommand>) {
         match self.online() {
             Some(_) if !self.has_room_extension(cx) => {
                 let text = "The network does not let you do that from here";
                 cx.refuse(iq, ErrorType::Cancel, Condition::NotAllowed, text);
             }
             Some(link) => {
-                if let Some(serial) = self.await_result(cx, iq) {
+                let Some(serials) = self.await_results(cx, iq, commands.len()) else { return };
+                for (serial, command) in serials.zip(commands) {
+                    let user_name = self.jid.to_string();
                     cx.frame(link, Frame::RoomCommand(RoomCommand { serial, user_name, ..command }));
                 }
             }
@@ -271,15 +290,32 @@ impl User {
 
     /// The number under which the network's answer to a stanza will come; the stanza is refused if too many wait.
     pub fn await_result(&mut self, cx: &mut Context, stanza: &Element) -> Option<u64> {
-        if self.commands.len() >= COMMANDS {
+        self.await_results(cx, stanza, 1)?.next()
+    }
+
+    /// The same for something of several parts.
+    fn await_results(
+        &mut self,
+        cx: &mut Context,
+        stanza: &Element,
+        parts: usize,
+    ) -> Option<impl Iterator<Item = u64> + use<>> {
+        if self.commands.len() + parts > COMMANDS {
             let text = "Too many things are being asked of the network already";
             cx.refuse(stanza, ErrorType::Wait, Condition::ResourceConstraint, text);
             return None;
         }
-        self.last_serial += 1;
-        let due = self.answer_due(cx);
-        self.commands.push(Awaited { serial: self.last_serial, stanza: stanza.clone(), due });
-        Some(self.last_serial)
+        let (first, due) = (self.last_serial + 1, self.answer_due(cx));
+        // The answer needs no more than the head.
+        let mut head = stanza.clone();
+        if stanza.name() == "iq" {
+            head.take_nodes();
+        }
+        for _ in 0..parts {
+            self.last_serial += 1;
+            self.commands.push(Awaited { serial: self.last_serial, first, stanza: head.clone(), due });
+        }
+        Some(first..=self.last_serial)
     }
 
     /// Until when the network has to answer what it is asked now.
@@ -292,7 +328,7 @@ impl User {
     /// What the network did not answer in time is answered by us. Gives when the next is due.
     pub fn expire_answers(&mut self, cx: &mut Context) -> Option<Time> {
         let late: Vec<_> = self.commands.extract_if(.., |awaited| awaited.due <= cx.now).collect();
-        for Awaited { stanza, .. } in late {
+        for stanza in stanzas(late) {
             let text = "The network did not answer";
             cx.refuse(&stanza, ErrorType::Wait, Condition::RemoteServerTimeout, text);
         }
@@ -304,11 +340,13 @@ impl User {
         self.commands.iter().map(|awaited| awaited.due).chain(lists).min()
     }
 
-    fn room_command(&self, cx: &Context, iq: &Element, query: &Element, node: &str) -> Option<RoomCommand> {
-        let item = query.find("item", ns::MUC_ADMIN)?;
+    /// What an item wants; none if it does not say whom, or what.
+    fn standing(&self, cx: &Context, room: &Room, item: &Element) -> Option<RoomCommand> {
         let role = item.attr("role").and_then(role_of);
         let affiliation = item.attr("affiliation").and_then(affiliation_of);
-        let room = self.entered(iq, node).filter(|_| role.is_some() || affiliation.is_some())?;
+        if role.is_none() && affiliation.is_none() {
+            return None;
+        }
         let jid = item.attr("jid").and_then(|jid| jid.parse::<jid::Jid>().ok());
         let nickname = match (item.attr("nick"), jid) {
             (Some(shown), _) => room.occupants.nick_of(shown).unwrap_or(shown).to_owned(),
@@ -332,7 +370,7 @@ impl User {
         for (_, iq) in std::mem::take(&mut self.rooms.asking) {
             self.answer_with_rooms(cx, &iq);
         }
-        for Awaited { stanza, .. } in std::mem::take(&mut self.commands) {
+        for stanza in stanzas(std::mem::take(&mut self.commands)) {
             cx.refuse(
                 &stanza,
                 ErrorType::Wait,
@@ -347,7 +385,13 @@ impl User {
         let Some(place) = self.commands.iter().position(|awaited| awaited.serial == result.serial) else {
             return false;
         };
-        let Awaited { stanza, .. } = self.commands.remove(place);
+        let Awaited { stanza, first, .. } = self.commands.remove(place);
+        if result.error.is_some() {
+            // One answer is for all parts.
+            self.commands.retain(|awaited| awaited.first != first);
+        } else if self.commands.iter().any(|awaited| awaited.first == first) {
+            return true;
+        }
         let text = result.text.as_deref().unwrap_or_default();
         match result.error {
             // A subject that was set comes from the room (XEP-0045 §8.1), an invitation is answered by the guest.
@@ -369,6 +413,12 @@ impl User {
         }
         true
     }
+}
+
+/// The stanzas to answer: each once, however many parts of it are awaited.
+fn stanzas(mut awaited: Vec<Awaited>) -> impl Iterator<Item = Element> {
+    awaited.dedup_by_key(|awaited| awaited.first);
+    awaited.into_iter().map(|awaited| awaited.stanza)
 }
 
 /// What is wanted of a room; the rest is to be said.

@@ -32,6 +32,7 @@ mod registration_limits;
 mod room_first;
 mod room_flood;
 mod rooms;
+mod rooms_xep_0045;
 mod roster;
 
 const GATEWAY: &str = "irc.example.org";
