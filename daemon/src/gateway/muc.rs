@@ -75,14 +75,18 @@ impl Room {
         let Some(own) = self.occupants.get(&self.nick) else { return };
         let mut stanza = self.occupant_presence(cx, &self.nick, own);
         let nick = self.shown(&self.nick).to_owned();
-        if let Some(client) = self.clients.get_mut(client)
-            && client.asked != nick
-        {
-            // XEP-0045 §7.2.3: the service changed the nick.
-            if let Some(x) = stanza.find_mut("x", ns::MUC_USER) {
-                x.push(code(210));
+        if let Some(client) = self.clients.get_mut(client) {
+            if client.asked != nick {
+                // XEP-0045 §7.2.3: the service changed the nick.
+                if let Some(x) = stanza.find_mut("x", ns::MUC_USER) {
+                    x.push(code(210));
+                }
+                client.asked = nick;
             }
-            client.asked = nick;
+            if let Some(id) = client.id.take() {
+                // §7.2.2, example 21.
+                stanza.set_attr("id", id);
+            }
         }
         stanza.set_attr("to", to);
         cx.send(stanza);
@@ -299,7 +303,9 @@ impl Room {
     pub fn refuse_all(&self, cx: &mut Context, user: &BareJid, reason: RoomReason, text: &str) {
         let (kind, condition) = refusal(reason);
         for (name, client) in &self.clients {
+            // COMPAT(Dino): it knows by the id that a join has failed.
             let join = Element::new("presence", ns::CLIENT)
+                .with_opt("id", client.id.clone())
                 .with("from", presence::full(user, name))
                 .with("to", format!("{}/{}", self.jid(cx), client.asked))
                 .child(Element::new("x", ns::MUC));
@@ -390,7 +396,8 @@ impl User {
         }
         let user = self.jid.clone();
         let Some(room) = self.rooms.by_node(node) else { return };
-        let wishes = Client { asked: nick, history: History::read(x), waiting: false };
+        let id = stanza.attr("id").map(str::to_owned);
+        let wishes = Client { asked: nick, id, history: History::read(x), waiting: false };
         room.clients.insert(client.to_owned(), wishes);
         room.left_by = None;
         room.show_late(cx, &user, true);
@@ -492,8 +499,8 @@ impl User {
         cx.timers.set_earlier(Timer::Rooms(user), cx.now.after(JOIN));
     }
 
-    /// Whether a stanza can only be for an occupant: it has the address of one, and nobody on the contact list has.
-    fn is_for_occupant(&mut self, cx: &Context, node: &str, stanza: &Element) -> bool {
+    /// Whether a stanza can only be for an occupant of a room: it has the address of one, and no contact has it.
+    pub fn is_for_occupant(&mut self, cx: &Context, node: &str, stanza: &Element) -> bool {
         let name = self.rooms.legacy_name(cx, node);
         cx.capabilities.muc == Some(true)
             && self.registration.is_some()
@@ -521,6 +528,7 @@ impl User {
             Some(link) if extension => {
                 if let Some(client) = room.clients.get_mut(client) {
                     client.asked.clone_from(&nick);
+                    client.id = stanza.attr("id").map(str::to_owned);
                 }
                 let name = room.name.clone();
                 let frame = RoomFrame { user_name: user, nickname: nick, room: name, password: None };

@@ -50,6 +50,8 @@ pub enum State {
 pub struct Client {
     /// The nick it asked for.
     pub asked: String,
+    /// The id of the stanza in which it did, for the answer.
+    pub id: Option<String>,
     /// The history it wants.
     pub history: History,
     /// It joins when the archive has been read: until then it is told nothing.

@@ -46,6 +46,10 @@ impl User {
             );
             return;
         }
+        if self.rooms.at(node).is_none() && self.is_for_occupant(cx, node, iq) {
+            cx.refuse(iq, ErrorType::Modify, Condition::NotAcceptable, "You are not in the room");
+            return;
+        }
         let name = match (self.rooms.at(node), nick_of(iq)) {
             (None, _) => self.contacts.legacy_name(node),
             (Some(room), Some(shown)) => match room.occupants.nick_of(&shown) {

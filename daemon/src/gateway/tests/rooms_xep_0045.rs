@@ -1,6 +1,6 @@
 //! Rooms: what XEP-0045 asks of a service beside joining, speaking and leaving.
 
-use super::rooms::{ROOM, codes, end, in_the_room, join, nick, subject};
+use super::rooms::{ROOM, codes, end, in_the_room, join, joined, nick, occupant, subject};
 use super::*;
 use spectrum2_backend_protocol::{RoomCommand, RoomReason};
 
@@ -90,14 +90,36 @@ fn a_failed_join_says_that_it_was_one() {
     stage.says(&format!("<presence from='{ROMEO}' to='{ROOM}' id='j'><x xmlns='{}'/></presence>", ns::MUC));
     let nameless = stage.only_stanza();
     assert_eq!((condition(&nameless), nameless.attr("id")), (Some("jid-malformed"), Some("j")));
-    join(&mut stage, "orchard", "Romeo", "");
+    let named =
+        format!("<presence from='{ROMEO}' to='{ROOM}/Romeo' id='k'><x xmlns='{}'/></presence>", ns::MUC);
+    stage.says(&named);
     stage.network(link, Frame::RoomRefused(end(RoomReason::Banned, "exiled", "")));
     let banned = stage.only_stanza();
-    assert_eq!(condition(&banned), Some("forbidden"));
+    assert_eq!((condition(&banned), banned.attr("id")), (Some("forbidden"), Some("k")));
     for error in [nameless, banned] {
         assert_eq!(error.attr("type"), Some("error"));
         assert!(error.find("x", ns::MUC).is_some(), "{}", error.to_xml());
     }
+}
+
+/// Clients know by the id what an answer is to.
+#[test]
+fn a_join_and_a_wish_for_a_nick_are_answered_by_their_ids() {
+    let mut stage = Stage::new();
+    let link = stage.romeo_online();
+    stage.says(&format!(
+        "<presence from='{ROMEO}' to='{ROOM}/Romeo' id='j'><x xmlns='{}'/></presence>",
+        ns::MUC
+    ));
+    stage.network(link, occupant("tybalt", 0));
+    stage.network(link, joined("Romeo"));
+    let ids: Vec<_> = stage.stanzas.iter().map(|stanza| (nick(stanza), stanza.attr("id"))).collect();
+    assert_eq!(ids, [("tybalt", None), ("Romeo", Some("j"))]);
+    stage.stanzas.clear();
+    stage.says(&format!("<presence from='{ROMEO}' to='{ROOM}/tybalt' id='n'/>"));
+    stage.network(link, Frame::RoomRefused(end(RoomReason::NickTaken, "in use", "")));
+    let refused = stage.stanza(|stanza| stanza.attr("type") == Some("error"));
+    assert_eq!((nick(&refused), refused.attr("id")), ("tybalt", Some("n")));
 }
 
 /// A whole room must not read what was meant for one in it, because a client does not know that it is not there any more.
@@ -119,6 +141,12 @@ fn what_is_for_a_room_goes_nowhere_else() {
         assert_eq!(condition(&stage.only_stanza()), Some("not-acceptable"), "{to}");
         assert!(stage.frames.is_empty(), "{to}");
     }
+    stage.says(&format!(
+        "<iq type='get' from='{ROMEO}' to='{ROOM}/tybalt' id='v'><vCard xmlns='{}'/></iq>",
+        ns::VCARD
+    ));
+    assert_eq!(condition(&stage.only_stanza()), Some("not-acceptable"));
+    assert!(stage.frames.is_empty());
     stage.says(&format!(
         "<message from='{ROMEO}' to='nurse@{GATEWAY}/bot' type='chat' id='1'><body>psst</body></message>"
     ));
