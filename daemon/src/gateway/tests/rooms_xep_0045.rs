@@ -201,7 +201,15 @@ fn a_list_is_changed_in_one_request() {
     assert_eq!(condition(&stage.only_stanza()), Some("forbidden"));
     assert!(commands(&mut stage).is_empty());
 
-    // A broken connection is told once.
+    // A network that answers a part only, and a broken connection, are told once.
+    asks(&mut stage, ROMEO, "set", &format!("{items}{items}"));
+    let asked = commands(&mut stage);
+    stage.network(link, result(asked[0].serial, None));
+    stage.wait(61);
+    let late = stage.stanzas.iter().filter(|stanza| stanza.attr("id") == Some("i"));
+    assert_eq!(late.map(condition).collect::<Vec<_>>(), [Some("remote-server-timeout")]);
+    stage.stanzas.clear();
+    stage.frames.clear();
     asks(&mut stage, ROMEO, "set", items);
     stage.event(Event::BackendDown(link, "killed".into()));
     let told = stage.stanzas.iter().filter(|stanza| stanza.attr("id") == Some("i")).count();
