@@ -181,25 +181,36 @@ impl Context {
             self.refuse_command(iq, Fault::BadAction, "Nothing is begun yet");
             return None;
         };
-        let known = self.commands.open.get(&session);
-        if known.is_none_or(|known| known.who != *from || known.node != request.node) {
-            self.refuse_command(iq, Fault::BadSessionId, "It took too long; begin anew");
-            return None;
-        }
-        match (request.action, request.form) {
-            (Action::Cancel, _) => {
-                self.commands.open.remove(&session);
-                self.respond(iq, &session, Status::Canceled, None, None);
-                None
+        match self.commands.open.get(&session) {
+            Some(known) if known.who == *from && known.node == request.node => {}
+            // XEP-0050 §4.5 tells one that is over from one that never was.
+            None if self.is_own_id(&session) => {
+                self.refuse_command(iq, Fault::SessionExpired, "This is over; begin anew");
+                return None;
             }
+            _ => {
+                self.refuse_command(iq, Fault::BadSessionId, "There is no such session of yours; begin anew");
+                return None;
+            }
+        }
+        // XEP-0004 §3.1: a form may also be given up by itself.
+        let gives_up = request.form.as_ref().is_some_and(|form| form.form_type == FormType::Cancel);
+        match (request.action, request.form) {
             (Action::Prev, _) => {
                 self.refuse_command(iq, Fault::BadAction, "This is the first form");
                 None
             }
-            (Action::Execute | Action::Next | Action::Complete, Some(form)) => {
-                Some(Step { session, form: Some(form) })
+            (action, _) if action == Action::Cancel || gives_up => {
+                self.commands.open.remove(&session);
+                self.respond(iq, &session, Status::Canceled, None, None);
+                None
             }
-            (Action::Execute | Action::Next | Action::Complete, None) => {
+            (_, Some(form)) if form.form_type == FormType::Submit => Some(Step { session, form: Some(form) }),
+            (_, Some(_)) => {
+                self.refuse_command(iq, Fault::BadPayload, "The form is not one that was filled in");
+                None
+            }
+            (_, None) => {
                 self.refuse_command(iq, Fault::BadPayload, "The form is missing");
                 None
             }
@@ -255,7 +266,8 @@ impl Context {
 
     /// XEP-0050 §4.5: a general condition and one of its own.
     fn refuse_command(&mut self, iq: &Element, fault: Fault, text: &str) {
-        let reply = error_reply(iq, ErrorType::Modify, Condition::BadRequest, Some(text));
+        let (kind, condition) = fault.condition();
+        let reply = error_reply(iq, kind, condition, Some(text));
         let Some(mut reply) = reply else { return };
         if let Some(error) = reply.find_mut("error", ns::CLIENT) {
             error.push(fault.element());
@@ -368,9 +380,9 @@ impl Gateway {
                     Err(text) => return self.cx.refuse_command(iq, Fault::BadPayload, text),
                 };
                 self.cx.commands.open.remove(&session);
-                let longest = form.value("max_items").and_then(|length| length.parse().ok());
+                let longest = form.value("max_items").and_then(|length| length.trim().parse().ok());
                 let job = Job {
-                    iq: iq.clone(),
+                    iq: without_form(iq),
                     command,
                     session,
                     requests: requests.into(),
@@ -391,14 +403,17 @@ impl Gateway {
                         Command::OnlineList => "onlineuserjids",
                         _ => "registereduserjids",
                     };
-                    let listed = lines
+                    let mut listed: Vec<String> = lines
                         .iter()
-                        .filter(|line| job.command != Command::OnlineList || line.state == State::Online);
-                    let field = Field {
-                        values: listed.take(job.longest).map(|line| line.jid.to_string()).collect(),
-                        ..Field::new(FieldType::JidMulti, field)
-                    };
-                    self.cx.complete(&job.iq, &job.session, Some(result_form().field(field)), None);
+                        .filter(|line| job.command != Command::OnlineList || line.state == State::Online)
+                        .map(|line| line.jid.to_string())
+                        .collect();
+                    let all = listed.len();
+                    listed.truncate(job.longest);
+                    let note = (listed.len() < all)
+                        .then(|| (false, format!("These are {} of {all} users.", listed.len())));
+                    let field = Field { values: listed, ..Field::new(FieldType::JidMulti, field) };
+                    self.cx.complete(&job.iq, &job.session, Some(result_form().field(field)), note);
                     continue;
                 }
                 Ok(_) => {}
@@ -418,6 +433,17 @@ impl Gateway {
         };
         self.cx.complete(&job.iq, &job.session, None, Some(note));
     }
+}
+
+/// As much of a request as its answer takes: what was filled in may be a password.
+fn without_form(iq: &Element) -> Element {
+    let mut request = Element::new("iq", ns::CLIENT);
+    for name in ["type", "from", "to", "id"] {
+        if let Some(value) = iq.attr(name) {
+            request.set_attr(name, value);
+        }
+    }
+    request.child(Element::new("command", ns::COMMANDS).with("node", node_of(iq)))
 }
 
 fn result_form() -> Form {
@@ -456,6 +482,10 @@ fn question(command: Command) -> Form {
 
 /// What an admin's form asks for, or what is wrong with it.
 fn requests(command: Command, form: &Form) -> Result<Vec<Request>, &'static str> {
+    // XEP-0068 §3: without it the form is taken for ours.
+    if form.value("FORM_TYPE").is_some_and(|form_type| form_type != ns::ADMIN) {
+        return Err("The form belongs to something else");
+    }
     match command {
         Command::AddUser => {
             let jid = form.value("accountjid").and_then(|jid| BareJid::new(jid.trim()).ok());
@@ -471,10 +501,20 @@ fn requests(command: Command, form: &Form) -> Result<Vec<Request>, &'static str>
         }
         Command::DeleteUser => Ok(users(form)?.into_iter().map(Request::UnregisterUser).collect()),
         Command::EndUserSession => Ok(users(form)?.into_iter().map(Request::LogOutUser).collect()),
+        Command::RegisteredList | Command::OnlineList
+            if form.value("max_items").is_some_and(|length| !is_length(length.trim())) =>
+        {
+            Err("The longest list is neither a number nor none")
+        }
         Command::RegisteredList => Ok(vec![Request::ListUsers { online: false }]),
         Command::OnlineList => Ok(vec![Request::ListUsers { online: true }]),
         Command::Settings | Command::RegisteredNumber | Command::OnlineNumber => Ok(Vec::new()),
     }
+}
+
+/// Any number will do, not only those that can be chosen.
+fn is_length(text: &str) -> bool {
+    text.is_empty() || text == "none" || text.parse::<usize>().is_ok()
 }
 
 fn users(form: &Form) -> Result<Vec<BareJid>, &'static str> {
@@ -487,8 +527,12 @@ fn users(form: &Form) -> Result<Vec<BareJid>, &'static str> {
         return Err("These are more than 20 users");
     }
     // XEP-0133 §4.4 also lets full JIDs be given; a session here is that of all clients.
-    values
-        .iter()
-        .map(|jid| Jid::new(jid.trim()).map(|jid| jid.to_bare()).map_err(|_| "An XMPP address is not one"))
-        .collect()
+    let mut users = Vec::with_capacity(values.len());
+    for jid in values {
+        let jid = Jid::new(jid.trim()).map_err(|_| "An XMPP address is not one")?.to_bare();
+        if !users.contains(&jid) {
+            users.push(jid);
+        }
+    }
+    Ok(users)
 }

@@ -1,11 +1,17 @@
 //! As much of HTTP/1.1 (RFC 9112) as a scrape needs: one request for a connection.
 
 use std::io;
+use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+use tokio::time::timeout;
 
 /// Largest head of a request; nobody who scrapes sends a tenth of it.
 const HEAD: usize = 8 * 1024;
+/// Most that is read and thrown away after the answer.
+const REST: usize = 256 * 1024;
+/// For how long the client may take to end the connection after the answer.
+const LINGER: Duration = Duration::from_secs(1);
 /// Where the numbers are.
 const PATH: &str = "/metrics";
 /// OpenMetrics 1.0, "Protocol Negotiation".
@@ -23,7 +29,22 @@ pub async fn answer(
     let Some(head) = read_head(stream).await? else { return Ok(()) };
     let response = respond(&head, numbers);
     stream.write_all(response.as_bytes()).await?;
-    stream.shutdown().await
+    stream.shutdown().await?;
+    // RFC 9112 §9.6: a socket that is closed with something unread in it is reset, and the client may lose the answer.
+    let _ = timeout(LINGER, drain(stream)).await;
+    Ok(())
+}
+
+/// Reads what else was sent (a body, further requests), up to a bound, and throws it away.
+async fn drain(stream: &mut (impl AsyncRead + Unpin)) {
+    let mut waste = [0; 4096];
+    let mut left = REST;
+    while let Ok(length @ 1..) = stream.read(&mut waste).await {
+        left = left.saturating_sub(length);
+        if left == 0 {
+            return;
+        }
+    }
 }
 
 /// The head of the request: all up to the empty line, or as much as is allowed. `None`: nothing was asked.

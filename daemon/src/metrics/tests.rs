@@ -1,6 +1,6 @@
 use super::*;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::task::LocalSet;
@@ -161,4 +161,135 @@ async fn a_dead_socket_is_replaced_and_a_living_one_is_not() {
         fs::remove_file(path).unwrap();
     })
     .await;
+}
+
+/// Over TCP a close with something unread would be a reset, which can take the answer with it.
+#[tokio::test]
+async fn who_sends_more_than_a_request_gets_his_answer_whole() {
+    on_one_thread(async {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = listener.local_addr().unwrap();
+        let (_transport, watched) = watched("a.example");
+        let sockets = Sockets { unix: Vec::new(), tcp: vec![listener], file: None };
+        let _server = Server::start(sockets, vec![watched]);
+        let endless = format!("GET /metrics HTTP/1.1\r\nX: {}\r\n\r\n", "x".repeat(100_000));
+        let body = format!("POST /metrics HTTP/1.1\r\nContent-Length: 50000\r\n\r\n{}", "x".repeat(50_000));
+        let pipelined = "GET /metrics HTTP/1.1\r\nHost: x\r\n\r\n".repeat(1_000);
+        let zipped = "GET /metrics HTTP/1.1\r\nHost: x\r\nAccept-Encoding: gzip\r\nAccept: text/html\r\n\r\n";
+        for (request, status) in [
+            (endless.as_str(), "HTTP/1.1 431 "),
+            (&body, "HTTP/1.1 405 "),
+            (&pipelined, "HTTP/1.1 200 OK\r\n"),
+            (zipped, "HTTP/1.1 200 OK\r\n"),
+        ] {
+            let mut stream = tokio::net::TcpStream::connect(address).await.unwrap();
+            stream.write_all(request.as_bytes()).await.unwrap();
+            let mut answer = String::new();
+            stream.read_to_string(&mut answer).await.unwrap();
+            assert!(answer.starts_with(status), "{answer}");
+            let (head, body) = answer.split_once("\r\n\r\n").unwrap();
+            assert!(head.ends_with("Connection: close") && !head.contains("Encoding"), "{head}");
+            assert!(head.contains(&format!("Content-Length: {}\r\n", body.len())), "one answer: {head}");
+        }
+    })
+    .await;
+}
+
+/// A client that keeps its end open after the answer does not keep its place.
+#[tokio::test(start_paused = true)]
+async fn who_stays_after_the_answer_holds_others_up_no_longer_than_a_second() {
+    on_one_thread(async {
+        let place = Place::new();
+        let mut staying = Vec::new();
+        for _ in 0..CONNECTIONS {
+            let mut stream = place.connect().await;
+            stream.write_all(b"GET /metrics HTTP/1.1\r\n\r\n").await.unwrap();
+            staying.push(stream);
+        }
+        let start = tokio::time::Instant::now();
+        assert!(place.scrape().await.contains("200 OK"));
+        assert!(start.elapsed() <= Duration::from_secs(2), "{:?}", start.elapsed());
+    })
+    .await;
+}
+
+/// spectrum2-systemd(7) lists the numbers: all that are served, with their labels, and no others.
+#[test]
+fn the_manual_lists_what_is_served() {
+    let manual = include_str!("../../../man/spectrum2-systemd.7").replace("\\-", "-");
+    let section = manual.split_once(".SH METRICS\n").unwrap().1;
+    let section = section.split_once("\n.SH ").unwrap().0;
+    let is_of_name = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_';
+    let documented: BTreeSet<&str> = section
+        .split(|c| !is_of_name(c))
+        .filter(|word| word.starts_with("spectrum2_") || word.starts_with("process_"))
+        .collect();
+
+    let (_transport, watched) = watched("a.example");
+    let text = exposition(&[watched], SystemTime::now());
+    let (mut served, mut families) = (BTreeSet::new(), BTreeMap::new());
+    for line in text.lines().filter(|line| !line.starts_with('#')) {
+        let name = line.split(['{', ' ']).next().unwrap();
+        // A histogram is known by the name of its family.
+        let family =
+            ["_bucket", "_count", "_sum"].iter().find_map(|end| name.strip_suffix(end)).unwrap_or(name);
+        served.insert(family);
+        let labels = line.split_once('{').map_or("", |(_, rest)| rest.split_once('}').unwrap().0);
+        for (label, value) in labels.split(',').filter_map(|label| label.split_once('=')) {
+            if !["transport", "le", "version"].contains(&label) {
+                families.entry((family, label)).or_insert_with(BTreeSet::new).insert(value.trim_matches('"'));
+            }
+        }
+    }
+    assert_eq!(documented.difference(&served).collect::<Vec<_>>(), Vec::<&&str>::new(), "only in the manual");
+    assert_eq!(served.difference(&documented).collect::<Vec<_>>(), Vec::<&&str>::new(), "not in the manual");
+    for ((family, label), values) in families {
+        let entry = section
+            .split("\n.TP\n")
+            .find(|entry| entry.split('\n').next().unwrap().contains(family))
+            .unwrap();
+        assert!(entry.contains(&format!("{{ {label} }}")), "{family} has the label {label}");
+        let words: BTreeSet<&str> = entry.split(|c| !is_of_name(c)).collect();
+        let missing: Vec<_> = values.difference(&words).collect();
+        assert!(missing.is_empty(), "{family}: the manual does not explain {missing:?}");
+    }
+}
+
+/// OpenMetrics 1.0, "Metric naming": what a name ends with says what the number is.
+#[test]
+fn names_say_what_they_count() {
+    let (_transport, watched) = watched("a.example");
+    let text = exposition(&[watched], SystemTime::now());
+    let declared = |word: &str| -> BTreeMap<&str, &str> {
+        text.lines().filter_map(|line| line.strip_prefix(word)?.split_once(' ')).collect()
+    };
+    let (types, units, helps) = (declared("# TYPE "), declared("# UNIT "), declared("# HELP "));
+    assert_eq!(types.keys().collect::<Vec<_>>(), helps.keys().collect::<Vec<_>>());
+    for (family, kind) in &types {
+        assert!(family.starts_with("spectrum2_") || family.starts_with("process_"), "{family}");
+        assert!(helps[family].ends_with('.'), "{family}");
+        let unit = units.get(family).copied().unwrap_or_default();
+        let named = ["seconds", "bytes"].into_iter().find(|unit| family.ends_with(&format!("_{unit}")));
+        assert_eq!(named.unwrap_or_default(), unit, "{family}");
+        // The suffixes belong to samples, not to families.
+        for end in ["_total", "_count", "_sum", "_bucket", "_info"] {
+            assert!(!family.ends_with(end), "{family}");
+        }
+        let samples: Vec<&str> = text
+            .lines()
+            .skip_while(|line| !line.starts_with(&format!("# HELP {family} ")))
+            .skip(1)
+            .take_while(|line| !line.starts_with('#'))
+            .map(|line| line.split(['{', ' ']).next().unwrap().strip_prefix(family).unwrap())
+            .collect();
+        assert!(!samples.is_empty(), "{family}");
+        let ends: &[&str] = match *kind {
+            "counter" => &["_total"],
+            "gauge" => &[""],
+            "info" => &["_info"],
+            "histogram" => &["_bucket", "_count", "_sum"],
+            other => panic!("{other}"),
+        };
+        assert!(samples.iter().all(|end| ends.contains(end)), "{family}: {samples:?}");
+    }
 }

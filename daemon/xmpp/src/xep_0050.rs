@@ -2,6 +2,7 @@
 
 use crate::element::Element;
 use crate::ns;
+use crate::stanza::{Condition, ErrorType};
 use crate::xep_0004::Form;
 
 /// What the requester wants of a command.
@@ -122,6 +123,8 @@ pub enum Fault {
     BadPayload,
     /// There is no such execution.
     BadSessionId,
+    /// The execution is over: it took too long, or it was finished.
+    SessionExpired,
 }
 
 impl Fault {
@@ -132,8 +135,17 @@ impl Fault {
             Self::BadAction => "bad-action",
             Self::BadPayload => "bad-payload",
             Self::BadSessionId => "bad-sessionid",
+            Self::SessionExpired => "session-expired",
         };
         Element::new(name, ns::COMMANDS)
+    }
+
+    /// The general condition that goes with it (§4.5).
+    pub fn condition(self) -> (ErrorType, Condition) {
+        match self {
+            Self::SessionExpired => (ErrorType::Cancel, Condition::NotAllowed),
+            _ => (ErrorType::Modify, Condition::BadRequest),
+        }
     }
 }
 

@@ -56,6 +56,13 @@ fn status(iq: &Element) -> Option<&str> {
     command(iq).attr("status")
 }
 
+/// The condition of XEP-0050 §4.5.
+fn fault(iq: &Element) -> &str {
+    let error = iq.find_same("error").unwrap_or_else(|| panic!("no error in {}", iq.to_xml()));
+    let own = error.elements().find(|child| child.ns() == ns::COMMANDS);
+    own.map(Element::name).unwrap_or_default()
+}
+
 fn form(iq: &Element) -> Form {
     Form::find(command(iq)).unwrap_or_else(|| panic!("no form in {}", iq.to_xml()))
 }
@@ -151,18 +158,191 @@ fn executions_can_be_given_up_and_end_by_themselves() {
     let first = session(&stage.execute(ROMEO, "settings", "", ""));
     let cancel = format!("sessionid='{first}' action='cancel'");
     assert_eq!(status(&stage.execute(ROMEO, "settings", &cancel, "")), Some("canceled"));
-    assert_eq!(condition(&stage.execute(ROMEO, "settings", &cancel, "")), Some("bad-request"));
+    let over = stage.execute(ROMEO, "settings", &cancel, "");
+    assert_eq!((condition(&over), fault(&over)), (Some("not-allowed"), "session-expired"));
     let second = session(&stage.execute(ROMEO, "settings", "", ""));
     let cancel = format!("sessionid='{second}' action='cancel'");
     let thief = stage.execute("romeo@example.org/balcony", "settings", &cancel, "");
-    assert_eq!(condition(&thief), Some("bad-request"), "it is that of another client");
+    assert_eq!(fault(&thief), "bad-sessionid", "it is that of another client");
+    let other = stage.execute(ESCALUS, &format!("{PREFIX}add-user"), &cancel, "");
+    assert_eq!(fault(&other), "bad-sessionid", "it is that of another command");
+    let never = stage.execute(ROMEO, "settings", "sessionid='verona' action='cancel'", "");
+    assert_eq!((condition(&never), fault(&never)), (Some("bad-request"), "bad-sessionid"));
     stage.wait(599);
     let prev = format!("sessionid='{second}' action='prev'");
     let refused = stage.execute(ROMEO, "settings", &prev, "");
-    assert!(refused.find_same("error").is_some_and(|error| error.find("bad-action", ns::COMMANDS).is_some()));
+    assert_eq!(fault(&refused), "bad-action");
     stage.wait(2);
     let late = stage.execute(ROMEO, "settings", &cancel, "");
-    assert!(late.find_same("error").is_some_and(|error| error.find("bad-sessionid", ns::COMMANDS).is_some()));
+    assert_eq!((condition(&late), fault(&late)), (Some("not-allowed"), "session-expired"));
+    for action in ["next", "prev", "complete", "cancel"] {
+        let refused = stage.execute(ROMEO, "settings", &format!("action='{action}'"), "");
+        assert_eq!(fault(&refused), "bad-action", "nothing is begun that could be gone on with: {action}");
+    }
+}
+
+/// A client of one person may have two forms open; each is filled in for itself.
+#[test]
+fn several_executions_do_not_disturb_each_other() {
+    let mut stage = verona();
+    let add = format!("{PREFIX}add-user");
+    let session = |iq: &Element| command(iq).attr("sessionid").expect("a session").to_owned();
+    let first = session(&stage.execute(ESCALUS, &add, "", ""));
+    let second = session(&stage.execute(ESCALUS, &add, "", ""));
+    assert_ne!(first, second);
+    let filled_in = |name: &str| {
+        let fields = [
+            ("accountjid", format!("{name}@example.org")),
+            ("legacy_name", name.to_owned()),
+            ("password", "x".into()),
+        ];
+        let fields: String = fields
+            .iter()
+            .map(|(var, value)| format!("<field var='{var}'><value>{value}</value></field>"))
+            .collect();
+        format!("<x xmlns='{}' type='submit'>{fields}</x>", ns::DATA)
+    };
+    for (session, name) in [(&second, "romeo"), (&first, "juliet")] {
+        let done = stage.execute(ESCALUS, &add, &format!("sessionid='{session}'"), &filled_in(name));
+        assert_eq!((status(&done), note(&done).as_str()), (Some("completed"), "Done."));
+    }
+    assert_eq!(stage.database.len(), 2);
+}
+
+#[test]
+fn a_form_that_is_none_is_refused_and_the_right_one_is_still_taken() {
+    let mut stage = verona();
+    stage.romeo_online();
+    let begun = stage.execute(ROMEO, "settings", "", "");
+    let rest =
+        format!("sessionid='{}' action='complete'", command(&begun).attr("sessionid").expect("a session"));
+    for wrong in [
+        "",
+        "<x xmlns='jabber:x:data'/>",
+        "<x xmlns='jabber:x:data' type='form'/>",
+        "<x xmlns='jabber:x:data' type='result'/>",
+    ] {
+        let refused = stage.execute(ROMEO, "settings", &rest, wrong);
+        assert_eq!((condition(&refused), fault(&refused)), (Some("bad-request"), "bad-payload"), "{wrong}");
+    }
+    let right = "<x xmlns='jabber:x:data' type='submit'/>";
+    assert_eq!(status(&stage.execute(ROMEO, "settings", &rest, right)), Some("completed"));
+
+    // XEP-0004 §3.1: a form of type "cancel" gives up.
+    let begun = stage.execute(ROMEO, "settings", "", "");
+    let rest = format!("sessionid='{}'", command(&begun).attr("sessionid").expect("a session"));
+    let given_up = stage.execute(ROMEO, "settings", &rest, "<x xmlns='jabber:x:data' type='cancel'/>");
+    assert_eq!(status(&given_up), Some("canceled"));
+    assert_eq!(fault(&stage.execute(ROMEO, "settings", &rest, right)), "session-expired");
+}
+
+/// XEP-0133 §4: which fields there are, and of which type.
+#[test]
+fn forms_are_those_of_the_standard() {
+    let mut stage = verona();
+    for (name, fields) in [
+        (
+            "add-user",
+            &[
+                ("accountjid", "jid-single"),
+                ("legacy_name", "text-single"),
+                ("password", "text-private"),
+                ("password-verify", "text-private"),
+            ][..],
+        ),
+        ("delete-user", &[("accountjids", "jid-multi")]),
+        ("end-user-session", &[("accountjids", "jid-multi")]),
+        ("get-registered-users-list", &[("max_items", "list-single")]),
+        ("get-online-users-list", &[("max_items", "list-single")]),
+    ] {
+        let asked = stage.execute(ESCALUS, &format!("{PREFIX}{name}"), "", "");
+        assert_eq!(status(&asked), Some("executing"), "{name}");
+        let x = command(&asked).find("x", ns::DATA).expect("a form");
+        assert_eq!(x.attr("type"), Some("form"));
+        assert_eq!(form(&asked).value("FORM_TYPE"), Some(ns::ADMIN));
+        let there: Vec<_> = x
+            .elements()
+            .filter(|field| field.name() == "field")
+            .map(|field| (field.attr("var").unwrap_or_default(), field.attr("type").unwrap_or_default()))
+            .collect();
+        assert_eq!(there.split_first(), Some((&("FORM_TYPE", "hidden"), fields)), "{name}");
+    }
+    for (name, field) in
+        [("get-registered-users-num", "registeredusersnum"), ("get-online-users-num", "onlineusersnum")]
+    {
+        let told = stage.execute(ESCALUS, &format!("{PREFIX}{name}"), "", "");
+        assert_eq!(status(&told), Some("completed"), "{name}");
+        assert_eq!(form(&told).value("FORM_TYPE"), Some(ns::ADMIN));
+        assert_eq!(form(&told).value(field), Some("0"), "{name}");
+    }
+}
+
+#[test]
+fn what_makes_no_sense_in_a_form_is_refused() {
+    let mut stage = verona();
+    let long: Vec<_> = (0..21).map(|n| format!("u{n}@example.org")).collect();
+    let mut refused = |name: &str, var: &str, values: &[&str]| {
+        let node = format!("{PREFIX}{name}");
+        let begun = stage.execute(ESCALUS, &node, "", "");
+        let rest = format!("sessionid='{}'", command(&begun).attr("sessionid").expect("a session"));
+        let values: String = values.iter().map(|value| format!("<value>{value}</value>")).collect();
+        let content =
+            format!("<x xmlns='{}' type='submit'><field var='{var}'>{values}</field></x>", ns::DATA);
+        fault(&stage.execute(ESCALUS, &node, &rest, &content)).to_owned()
+    };
+    for length in ["many", "-1", "1.5"] {
+        assert_eq!(refused("get-registered-users-list", "max_items", &[length]), "bad-payload", "{length}");
+        assert_eq!(refused("get-online-users-list", "max_items", &[length]), "bad-payload", "{length}");
+    }
+    assert_eq!(refused("delete-user", "accountjids", &[]), "bad-payload");
+    assert_eq!(refused("delete-user", "accountjids", &["romeo@example.org", "@"]), "bad-payload");
+    let long: Vec<&str> = long.iter().map(String::as_str).collect();
+    assert_eq!(refused("end-user-session", "accountjids", &long), "bad-payload");
+    assert_eq!(refused("add-user", "accountjid", &["romeo@example.org"]), "bad-payload");
+    assert_eq!(refused("add-user", "FORM_TYPE", &["jabber:iq:register"]), "bad-payload");
+}
+
+#[test]
+fn a_user_who_is_named_twice_is_deleted_once() {
+    let mut stage = verona();
+    stage.registered("juliet@example.org", "capulet");
+    let node = format!("{PREFIX}delete-user");
+    let begun = stage.execute(ESCALUS, &node, "", "");
+    let rest = format!("sessionid='{}'", command(&begun).attr("sessionid").expect("a session"));
+    let content = format!(
+        "<x xmlns='{}' type='submit'><field var='accountjids'><value>juliet@example.org</value>\
+         <value>Juliet@example.org/balcony</value></field></x>",
+        ns::DATA
+    );
+    assert_eq!(note(&stage.execute(ESCALUS, &node, &rest, &content)), "Done.");
+}
+
+/// What an admin typed waits for the database without the password, beside the one place that guards it.
+#[test]
+fn a_password_that_was_filled_in_cannot_be_printed() {
+    let mut stage = verona();
+    let node = format!("{PREFIX}add-user");
+    let begun = stage.execute(ESCALUS, &node, "", "");
+    let session = command(&begun).attr("sessionid").expect("a session").to_owned();
+    let content = format!(
+        "<command xmlns='{}' node='{node}' sessionid='{session}'><x xmlns='{}' type='submit'>\
+         <field var='accountjid'><value>juliet@example.org</value></field>\
+         <field var='legacy_name'><value>capulet</value></field>\
+         <field var='password'><value>wherefore</value></field></x></command>",
+        ns::COMMANDS,
+        ns::DATA
+    );
+    let iq = format!(
+        "<iq xmlns='{}' type='set' from='{ESCALUS}' to='{GATEWAY}' id='c'>{content}</iq>",
+        ns::CLIENT
+    );
+    let mut actions = Vec::new();
+    let iq = Element::parse(&iq).expect("well-formed");
+    stage.gateway.handle(stage.now, Event::Stanza(iq), &mut actions);
+    assert!(actions.iter().any(|action| matches!(action, Action::Store(..))), "it waits: {actions:?}");
+    let juliet = "juliet@example.org".parse::<BareJid>().expect("a JID");
+    let state = format!("{:?}", stage.gateway.users[&juliet].early);
+    assert!(state.contains("capulet") && !state.contains("wherefore"), "the password can be printed");
 }
 
 #[test]
@@ -202,6 +382,7 @@ fn an_admin_counts_and_lists() {
     assert_eq!(field.values, ["juliet@example.org", "romeo@example.org"]);
     let list = stage.fill_in(ESCALUS, &format!("{PREFIX}get-registered-users-list"), &[("max_items", "1")]);
     assert_eq!(form(&list).value("registereduserjids"), Some("juliet@example.org"));
+    assert_eq!(note(&list), "These are 1 of 2 users.");
     let list = stage.fill_in(ESCALUS, &format!("{PREFIX}get-online-users-list"), &[("max_items", "25")]);
     assert_eq!(form(&list).value("onlineuserjids"), None);
 }
