@@ -40,5 +40,39 @@ def test_every_id_is_logged_somewhere(name):
     assert [file for file in used if file != "daemon/log/src/message_id.rs" and "/tests" not in file], name
 
 
+def commands(enum: str) -> dict[str, str]:
+    """The subcommands that an enum of the manager's command line declares, and what each holds."""
+    text = (ROOT / "manager/src/arguments.rs").read_text()
+    body = text.partition(f"pub enum {enum} {{\n")[2].partition("\n}\n")[0]
+    declared = re.findall(r"^    ([A-Z]\w+)(?:\((\w+)\))?(?:,| \{)", body, re.M)
+    return {re.sub(r"(?<!^)(?=[A-Z])", "-", name).lower(): inner for name, inner in declared}
+
+
+def test_commands_that_entries_name_exist():
+    quoted = [command.split() for entry in ENTRIES.values()
+              for command in re.findall(r'"((?:spectrum2\w*|systemctl|journalctl|coredumpctl)\b[^"]*)"', entry)]
+    assert len(quoted) > 5
+    top, user = commands("Command"), commands("User")
+    assert {"status", "user", "users", "check", "log-level"} <= top.keys() and "login" in user
+    for program, *words in quoted:
+        if program == "spectrum2_manager":
+            assert words[0] in top, words
+            assert words[0] != "user" or words[1] in user, words
+        elif program == "spectrum2":
+            assert words[0] == "check", words
+        elif program == "systemctl":
+            assert words[0] in ("reload", "stop", "daemon-reload"), words
+
+
+def test_options_that_entries_name_exist():
+    table = (ROOT / "daemon/config/src/table.rs").read_text()
+    sections = dict(re.findall(r'^    "(\w+)" as \w+: \w+ \{\n(.*?)^    \}', table, re.M | re.S))
+    named = {(section, key) for entry in ENTRIES.values()
+             for section, key in re.findall(rf"\b({'|'.join(sections)})\.(\w+)", entry)}
+    assert len(named) > 10
+    missing = [f"{section}.{key}" for section, key in named if not re.search(rf"^        {key}\b", sections[section], re.M)]
+    assert missing == []
+
+
 def test_the_catalog_is_installed():
     assert "systemd/spectrum2.catalog" in (ROOT / "Makefile").read_text()

@@ -334,6 +334,13 @@ fn backend(config: &Config, findings: &mut Vec<Finding>) {
             ),
         ));
     }
+    if config.registration.require_local_account {
+        findings.push(Finding::warning(
+            "registration.require_local_account",
+            "Local accounts are not checked any more, so that only admins can register users. Remove it to let \
+             users register themselves.",
+        ));
+    }
     if service.idle_reconnect_time != 0 {
         findings.push(Finding::warning(
             "service.idle_reconnect_time",

@@ -123,15 +123,17 @@ impl Config {
     }
 
     /// This configuration with those options of `new` that may change while the transport runs; also gives the names
-    /// of those that differ and need a restart.
+    /// of those that differ and need a restart. Backends read their options once, so what they obey is named, too.
     #[must_use]
     pub fn reloaded(&self, new: &Self) -> (Self, Vec<&'static str>) {
         let mut reloaded = self.clone();
         let mut waiting = Vec::new();
         for option in self.changes(new) {
-            match option.change {
-                Change::Reload => (option.copy)(&mut reloaded, new),
-                Change::Restart => waiting.push(option.name),
+            if option.change == Change::Reload {
+                (option.copy)(&mut reloaded, new);
+            }
+            if option.change == Change::Restart || option.places.contains(&Place::Backend) {
+                waiting.push(option.name);
             }
         }
         if self.purple != new.purple {

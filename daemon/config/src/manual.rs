@@ -37,8 +37,12 @@ fn description(option: &OptionInfo) -> String {
         sentences.push(format!("Also accepted as {alias}."));
     }
     sentences.push(applies(option.places));
-    if option.change == Change::Reload {
-        sentences.push("A reload changes it.".to_owned());
+    match (option.change, option.places.contains(&Place::Backend)) {
+        (Change::Reload, false) => sentences.push("A reload changes it.".to_owned()),
+        (Change::Reload, true) => {
+            sentences.push("A reload changes it, but for the backends, which take a restart.".to_owned());
+        }
+        (Change::Restart, _) => {}
     }
     sentences.join(" ")
 }

@@ -189,7 +189,8 @@ options! {
         instructions: String = "Enter your legacy network username and password.", [Gateway] Reload;
         /// Label of the field for the account name.
         username_label: String = "3rd-party network username", [Gateway] Reload;
-        /// Label of the field for the password.
+        /// Label of the password where the admin command "args register" tells what it takes. In the form the field is
+        /// always called Password, as with Spectrum 2.
         password_label: String = "3rd-party network password", [Gateway] Reload;
         /// Account name to store; $username in it is what the user entered.
         username_mask: String = "", [Gateway] Reload;
@@ -197,13 +198,14 @@ options! {
         allowed_usernames: String = "", [Gateway] Reload;
         /// Language that the form offers.
         language: String = "en", [Gateway] Reload;
-        /// Ask for the name and password of an account on registration.local_account_server, too, and check them.
+        /// Let only admins register users. Spectrum 2 asked for an account on registration.local_account_server, too, and
+        /// checked it, which nothing does any more.
         require_local_account: bool = "0", [Gateway] Reload;
-        /// Label of the field for the name of that account.
+        /// Accepted for files written for Spectrum 2: label of the field for the name of that account.
         local_username_label: String = "Local username:", [Gateway] Reload;
-        /// XMPP server of that account.
+        /// Accepted for files written for Spectrum 2: XMPP server of that account.
         local_account_server: String = "localhost", [Gateway] Reload;
-        /// How many milliseconds checking that account may take.
+        /// Accepted for files written for Spectrum 2: how many milliseconds checking that account may take.
         local_account_server_timeout: u32 = "10000" in 0..=600000, [Gateway] Reload;
         /// JID that is told who registers and unregisters.
         notify_jid: Vec<String> = "", [Gateway] Reload;

@@ -6,7 +6,8 @@ use std::path::Path;
 
 use proptest::prelude::*;
 use spectrum2_config::{
-    Config, DatabaseKind, Kind, LogLevel, NoSecrets, OPTIONS, Overrides, Problems, ProxyKind, Severity,
+    Change, Config, DatabaseKind, Kind, LogLevel, NoSecrets, OPTIONS, OptionInfo, Overrides, Place, Problems,
+    ProxyKind, Severity,
 };
 
 const MINIMAL: &str = "[service]\njid=icq.example.org\npassword=secret\nport=5347\n";
@@ -444,6 +445,57 @@ fn a_reload_takes_over_what_can_change_and_names_the_rest() {
     assert_eq!((reloaded.service.backend_port, reloaded.identity.name.as_str()), (0, "a"));
     assert_eq!(waiting, ["service.backend_port", "purple.*"]);
     assert_eq!(before.reloaded(&before), (before.clone(), Vec::new()));
+}
+
+/// A value that an option does not have by itself.
+fn other_value(option: &OptionInfo) -> String {
+    match option.kind {
+        Kind::Boolean => if option.default == "1" { "0" } else { "1" }.to_owned(),
+        Kind::Integer { min, max } => {
+            if option.default == max.to_string() {
+                min.to_string()
+            } else {
+                max.to_string()
+            }
+        }
+        Kind::Choice(words) => {
+            (*words.iter().find(|word| **word != option.default).expect("a choice of two")).to_owned()
+        }
+        Kind::Path => "/srv/verona".to_owned(),
+        Kind::Text | Kind::Secret | Kind::List => "verona".to_owned(),
+    }
+}
+
+/// Of the whole table: a reload takes over what changed, or names it; what backends read once both, if need be.
+#[test]
+fn a_reload_passes_over_no_option() {
+    let before = Config::outline(MINIMAL, Path::new("icq.cfg"));
+    for option in OPTIONS {
+        let text = format!("{MINIMAL}[{}]\n{} = {}\n", option.section, option.key, other_value(option));
+        // service.jid and the like stand there already.
+        let text = match option.name {
+            "service.jid" | "service.password" | "service.port" => {
+                MINIMAL
+                    .lines()
+                    .filter(|line| !line.starts_with(option.key))
+                    .fold(String::new(), |text, line| text + line + "\n")
+                    + &format!("{} = {}\n", option.key, other_value(option))
+            }
+            _ => text,
+        };
+        let after = Config::outline(&text, Path::new("icq.cfg"));
+        assert!(before.changes(&after).any(|changed| changed.name == option.name), "{text}");
+        let (reloaded, waiting) = before.reloaded(&after);
+        let is_applied = !reloaded.changes(&after).any(|left| left.name == option.name);
+        let is_named = waiting.contains(&option.name);
+        assert_eq!(is_applied, option.change == Change::Reload, "{}", option.name);
+        let by_backends = option.places.contains(&Place::Backend);
+        assert_eq!(is_named, !is_applied || by_backends, "{}", option.name);
+        // And nothing is named or taken over that did not change: paths with $jid follow service.jid.
+        for name in waiting {
+            assert!(before.changes(&after).any(|changed| changed.name == name), "{name}");
+        }
+    }
 }
 
 proptest! {

@@ -7,7 +7,7 @@ use std::fmt::Write;
 
 use jid::BareJid;
 use serde::{Deserialize, Serialize};
-use spectrum2_config::Secret;
+use spectrum2_config::{Config, Secret};
 
 use super::{Account, Answer, Asker, Memory, Outcome, Reader, Refusal, Request, Right};
 use crate::gateway::Gateway;
@@ -43,7 +43,8 @@ enum Kind {
 /// An argument of a command.
 struct Argument {
     name: &'static str,
-    label: &'static str,
+    /// Some can be configured.
+    label: fn(&Config) -> &str,
     example: &'static str,
     kind: &'static str,
 }
@@ -75,7 +76,7 @@ static WORDS: [Word; 21] = [
         "General",
         "Arguments of a command",
         "Command's arguments",
-        &[Argument { name: "command", label: "Command", example: "register", kind: "string" }],
+        &[Argument { name: "command", label: |_| "Command", example: "register", kind: "string" }],
     ),
     variable(
         "average_memory_per_user",
@@ -98,7 +99,7 @@ static WORDS: [Word; 21] = [
         "Users",
         "Whether a user is online: 1 or 0",
         "Has online user",
-        &[Argument { name: "username", label: "Username", example: "user@domain.tld", kind: "string" }],
+        &[Argument { name: "username", label: |_| "Username", example: "user@domain.tld", kind: "string" }],
     ),
     command("help", "General", "This text", "Help", &[]),
     variable("messages_from_xmpp", "Messages", "Messages that XMPP users sent", |gateway| {
@@ -120,16 +121,16 @@ static WORDS: [Word; 21] = [
             for_users: true,
             user_context: false,
             arguments: &[
-                Argument { name: "username", label: "Jabber ID", example: "", kind: "string" },
+                Argument { name: "username", label: |_| "Jabber ID", example: "", kind: "string" },
                 Argument {
                     name: "legacy_username",
-                    label: "3rd-party network username",
+                    label: |config| &config.registration.username_label,
                     example: "",
                     kind: "string",
                 },
                 Argument {
                     name: "legacy_password",
-                    label: "3rd-party network password",
+                    label: |config| &config.registration.password_label,
                     example: "",
                     kind: "password",
                 },
@@ -241,7 +242,7 @@ impl Gateway {
     /// Carries out a command that has all its arguments.
     fn execute(&self, name: &str, arguments: &[&str]) -> Line {
         match (name, arguments) {
-            ("args", [command]) => args(command),
+            ("args", [command]) => args(&self.cx.config, command),
             ("commands", []) => Line::Answer(commands()),
             ("has_online_user", [user]) => {
                 let user = BareJid::new(user).ok().and_then(|jid| self.users.get(&jid));
@@ -367,13 +368,15 @@ fn commands() -> String {
     text
 }
 
-fn args(command: &str) -> Line {
+fn args(config: &Config, command: &str) -> Line {
     let kind = WORDS.iter().find(|word| word.name == command).map(|word| &word.kind);
     let Some(Kind::Command { arguments, .. }) = kind else {
         return error("This is not a command.");
     };
     let mut text = String::new();
     for Argument { name, label, example, kind } in *arguments {
+        // Quotes are what the label is told by.
+        let label = label(config).replace('"', "'");
         let _ = writeln!(text, "{name} - \"{label}\" Example: \"{example}\" Type: \"{kind}\"");
     }
     Line::Answer(text)

@@ -1,6 +1,6 @@
 //! What admins ask, on the bus and in words.
 
-use spectrum2_config::Secret;
+use spectrum2_config::{Change, Kind, OPTIONS, Secret};
 
 use super::*;
 use crate::gateway::admin::{Account, Answer, Refusal, Request as Wish, Right, State};
@@ -275,6 +275,14 @@ fn lists_for_programs_have_the_columns_of_spectrum_2() {
     let args = stage.command("args register");
     assert_eq!(args.lines().map(tokens).collect::<Vec<_>>(), [7, 7, 7]);
     assert!(args.ends_with("Type: \"password\"\n"));
+    stage.file = Ok(config("[registration]\nusername_label=Nick\npassword_label=The \"word\"\n"));
+    assert_eq!(stage.command("reload"), "Config reloaded");
+    assert_eq!(
+        stage.command("args register"),
+        "username - \"Jabber ID\" Example: \"\" Type: \"string\"\n\
+         legacy_username - \"Nick\" Example: \"\" Type: \"string\"\n\
+         legacy_password - \"The 'word'\" Example: \"\" Type: \"password\"\n"
+    );
     let help = stage.command("help");
     assert!(help.starts_with("General:\n   CMD   args - "));
     assert!(help.contains("\nMemory:\n   VAR   average_memory_per_user - "));
@@ -304,6 +312,59 @@ fn an_admin_writes_to_the_gateway() {
 }
 
 #[test]
+fn admins_are_those_who_are_listed_from_wherever_they_are() {
+    let mut stage = Stage::with("admin_jid=escalus@verona.example\nadmin_jid=Friar@Mantua.example\n", OURS);
+    let mut asks = |from: &str, kind: &str, body: &str| {
+        stage.stanzas.clear();
+        stage.says(&format!("<message from='{from}' to='{GATEWAY}' id='m' type='{kind}'>{body}</message>"));
+        stage.only_stanza()
+    };
+    for admin in ["escalus@verona.example/palace", "escalus@verona.example", "friar@mantua.example/cell"] {
+        for kind in ["chat", "normal"] {
+            let answer = asks(admin, kind, "<body>uptime</body>");
+            assert_eq!((answer.attr("from"), answer.attr("to")), (Some(GATEWAY), Some(admin)));
+            assert_eq!(answer.child_text("body", ns::CLIENT).as_deref(), Some("0"));
+        }
+    }
+    let word = |answer: Element| answer.child_text("body", ns::CLIENT).unwrap_or_default().into_owned();
+    let admin = "escalus@verona.example/palace";
+    assert_eq!(
+        word(asks(admin, "chat", "<body>  status \n </body>")),
+        "Running (0 users connected using 1 backends)"
+    );
+    assert_eq!(word(asks(admin, "chat", "<body/>")), "Error: Unknown variable or command");
+    assert_eq!(word(asks(admin, "chat", "<body>STATUS</body>")), "Error: Unknown variable or command");
+    for (line, answer) in [
+        ("register", "Argument is missing."),
+        ("has_online_user", "Argument is missing."),
+        ("args", "Argument is missing."),
+        ("args nosuch", "This is not a command."),
+        ("unregister", "No username given."),
+        ("reload now", "Too many arguments."),
+        ("register @ a b", "The username is not a bare JID."),
+        ("unregister a@b/c", "The username is not a bare JID."),
+    ] {
+        assert_eq!(
+            word(asks(admin, "chat", &format!("<body>{line}</body>"))),
+            format!("Error: {answer}"),
+            "{line}"
+        );
+    }
+    for other in [
+        "escalus@mantua.example/palace",
+        "verona.example",
+        "friar@mantua.example.org/cell",
+        "escalus.verona.example",
+    ] {
+        assert_eq!(
+            condition(&asks(other, "chat", "<body>status</body>")),
+            Some("service-unavailable"),
+            "{other}"
+        );
+    }
+}
+
+#[test]
 fn a_reload_changes_what_can_change_and_names_the_rest() {
     let mut stage = Stage::with("admin_jid=escalus@verona.example\n", OURS);
     stage.file = Ok(config("vip_only=1\nvip_message=No.\nbackend_port=99\n[identity]\nname=Verona\n"));
@@ -316,6 +377,53 @@ fn a_reload_changes_what_can_change_and_names_the_rest() {
         "<message from='escalus@verona.example/palace' to='irc.example.org'><body>status</body></message>",
     );
     assert_eq!(condition(&stage.only_stanza()), Some("service-unavailable"), "he is no admin any more");
+}
+
+/// Of the whole table: the core that has read a file again is as one that began with it, so that nothing is kept of an
+/// option that a reload changes; where a reload does not change it, it says so.
+#[test]
+fn after_a_reload_the_core_is_as_if_it_had_begun_with_the_file() {
+    let begun =
+        |config: &Arc<Config>| Gateway::new(Arc::clone(config), Time(1_000), 7).expect("a usable file");
+    let seen = |gateway: &Gateway| {
+        let pattern = gateway.cx.allowed_usernames.as_ref().map(ToString::to_string);
+        format!("{:?} {pattern:?}", gateway.cx.hashes)
+    };
+    for option in OPTIONS {
+        let value = match option.kind {
+            Kind::Boolean => if option.default == "1" { "0" } else { "1" }.to_owned(),
+            Kind::Integer { max, .. } => max.to_string(),
+            Kind::Choice(words) => {
+                words.iter().find(|word| **word != option.default).expect("two").to_string()
+            }
+            Kind::Path => "/srv/verona".to_owned(),
+            Kind::Text | Kind::Secret | Kind::List => "verona".to_owned(),
+        };
+        // As lenient as the check of a file is strict: what it would need beside the option does not matter here.
+        let text = format!("[service]\njid={GATEWAY}\nserver=127.0.0.1\nprotocol=prpl-irc\n");
+        let outline = |more: &str| Arc::new(Config::outline(&format!("{text}{more}"), Path::new("irc.cfg")));
+        let before = outline("");
+        let after = outline(&format!("[{}]\n{}={value}\n", option.section, option.key));
+        let mut reloaded = begun(&before);
+        let mut actions = Vec::new();
+        reloaded.handle(Time(2_000), Event::Admin(Ticket(1), Wish::Reload), &mut actions);
+        reloaded.handle(Time(2_000), Event::Reload(Ok(Arc::clone(&after))), &mut actions);
+        let told = actions.iter().find_map(|action| match action {
+            Action::Admin(_, Ok(Answer::Reloaded(waiting))) => Some(waiting),
+            _ => None,
+        });
+        let named = told.expect("an answer").iter().any(|name| name == option.name);
+        match option.change {
+            Change::Reload => {
+                assert_eq!(reloaded.cx.config.changes(&after).count(), 0, "{}", option.name);
+                assert_eq!(seen(&reloaded), seen(&begun(&after)), "{}", option.name);
+            }
+            // Those few stand above already, and a file has each of them once.
+            Change::Restart
+                if ["service.jid", "service.server", "service.protocol"].contains(&option.name) => {}
+            Change::Restart => assert!(named, "{}", option.name),
+        }
+    }
 }
 
 #[test]
