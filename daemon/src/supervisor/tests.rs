@@ -40,6 +40,8 @@ struct Controls {
     /// Whether the core ends when it is asked to.
     obedient: Cell<bool>,
     deadline: Cell<Option<Time>>,
+    /// The time of day, as the core was told last; and when.
+    clock: Cell<(u64, Time)>,
 }
 
 impl Controls {
@@ -107,6 +109,7 @@ impl Core for Relay {
                 out.push(Action::Store(Token(1), Request::OnlineUsers));
                 "tick".to_owned()
             }
+            Event::Clock(time) => return controls.clock.set((time, now)),
             Event::Stop => {
                 out.push(Action::Stanza(stanza(GREETING)));
                 if controls.obedient.get() {
@@ -561,6 +564,9 @@ async fn the_core_hears_of_time_and_of_storage() {
         stream.send("<iq type='timer'/>").await;
         world.until(|| world.controls.heard.borrow().len() == 3).await;
         assert_eq!(world.heard(), ["order", "tick", "stored: Ok(Jids([]))"]);
+        let (told, at) = world.controls.clock.get();
+        let is_now = told + crate::run::now().since(at);
+        assert!(is_now.abs_diff(crate::run::time_of_day()) < 2_000, "{is_now}");
     })
     .await;
 }
