@@ -82,7 +82,12 @@ impl Room {
         if cx.up && calm && !self.unseen.before.contains_key(shown) {
             self.show_at_once(cx, user, shown, stanza);
         } else {
-            self.unseen.before.entry(shown.to_owned()).or_insert(before);
+            let now = self.seen_as(shown);
+            let before = self.unseen.before.entry(shown.to_owned()).or_insert(before);
+            if *before == now {
+                // Or all who ever come and go while the link is down would be kept.
+                self.unseen.before.remove(shown);
+            }
             self.show_later(cx, user, WINDOW);
         }
     }

@@ -39,6 +39,29 @@ fn a_net_split_that_heals_at_once_is_hardly_seen() {
 }
 
 #[test]
+fn who_came_and_went_while_the_link_was_down_is_forgotten() {
+    let mut stage = Stage::new();
+    let link = in_the_room(&mut stage);
+    stage.event(Event::XmppDown);
+    let size = |stage: &Stage| {
+        let mut written = Vec::new();
+        ciborium::into_writer(&stage.gateway, &mut written).expect("the core is plain data");
+        written.len()
+    };
+    let before = size(&stage);
+    for n in 0..5_000 {
+        stage.network(link, occupant(&format!("n{n}"), 0));
+        quit(&mut stage, link, n);
+    }
+    let after = size(&stage);
+    assert!(after < before + 1_000, "{before} bytes have become {after}");
+    stage.stanzas.clear();
+    stage.event(Event::XmppUp);
+    stage.wait(10);
+    assert!(!stage.stanzas.iter().any(|stanza| stanza.attr("from").is_some_and(|from| from.contains("/n"))));
+}
+
+#[test]
 fn a_net_split_is_shown_in_parts() {
     let mut stage = Stage::new();
     let link = crowded(&mut stage, 3_000);
