@@ -346,7 +346,11 @@ impl Connector {
             let delay = backoff.delay(up, fastrand::f64());
             let hint = error.hint(&self.settings).unwrap_or_default();
             self.report(Report::Lost { error, hint, delay }).await;
-            sleep(delay).await;
+            tokio::select! {
+                () = sleep(delay) => {}
+                // The end came meanwhile.
+                () = self.reports.closed() => return,
+            }
         }
     }
 
@@ -841,6 +845,23 @@ mod tests {
                     theirs.expect_end().await;
                     drop(theirs);
                 });
+            })
+            .await;
+    }
+
+    #[tokio::test]
+    async fn the_end_does_not_wait_for_a_stream_that_was_just_lost() {
+        LocalSet::new()
+            .run_until(async {
+                let server = Server::new().await;
+                let mut link = XmppLink::start(settings(&server));
+                let (stream, theirs) = connected(&mut link, &server).await;
+                drop(theirs);
+                // The loss waits to be heard of.
+                while link.reports.is_empty() {
+                    tokio::task::yield_now().await;
+                }
+                assert!(timeout(Duration::from_millis(500), link.finish(Some(stream))).await.is_ok());
             })
             .await;
     }
