@@ -194,3 +194,59 @@ fn changes(old: &Snapshot, new: &Snapshot) -> HashMap<&'static str, Variant<'sta
     }
     changes
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use spectrum2_xmpp::Element;
+
+    use super::*;
+
+    /// The properties that the shipped interface declares to announce their changes.
+    fn announced() -> BTreeSet<String> {
+        let shipped = include_str!("../../systemd/im.spectrum.Transport1.xml");
+        let start = shipped.find("<node>").expect("a node");
+        let mut text = shipped[start..].to_owned();
+        while let Some(comment) = text.find("<!--") {
+            let end = comment + text[comment..].find("-->").expect("its end") + 3;
+            text.replace_range(comment..end, "");
+        }
+        let node = Element::parse(&text).expect("well-formed");
+        let members: Vec<&Element> = node.elements().flat_map(Element::elements).collect();
+        let properties = members.iter().filter(|member| member.name() == "property");
+        // Without the annotation a change is announced, with the new value.
+        let is_loud = |property: &&&Element| property.elements().next().is_none();
+        properties.filter(is_loud).filter_map(|property| property.attr("name").map(str::to_owned)).collect()
+    }
+
+    #[test]
+    fn what_is_declared_to_announce_changes_does_with_the_value_and_nothing_else() {
+        let before = Snapshot::default();
+        let mut after = Snapshot {
+            xmpp_state: "connected",
+            xmpp_since: 1,
+            xmpp_error: "refused".to_owned(),
+            status: "connected to verona".to_owned(),
+            last_error: "no plugin".to_owned(),
+            online_users: 2,
+            registered_users: 3,
+            backends: 4,
+            ..Snapshot::default()
+        };
+        after.counters.from_xmpp = 5;
+        assert!(changes(&before, &before).is_empty());
+        let changed = changes(&before, &after);
+        let names: BTreeSet<String> = changed.keys().map(|name| (*name).to_owned()).collect();
+        assert_eq!(names, announced());
+        assert!(names.len() > 4, "{names:?}");
+        assert_eq!(changed["XmppState"], Variant::from("connected"));
+        assert_eq!(changed["XmppSince"], Variant::from(1_u64));
+        assert_eq!(changed["XmppError"], Variant::from("refused"));
+        assert_eq!(changed["Status"], Variant::from("connected to verona"));
+        assert_eq!(changed["LastError"], Variant::from("no plugin"));
+        assert_eq!(changed["Backends"], Variant::from(4_u32));
+        let quiet = Snapshot { online_users: 7, registered_users: 8, ..after.clone() };
+        assert!(changes(&after, &quiet).is_empty(), "counters are asked for");
+    }
+}

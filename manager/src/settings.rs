@@ -3,11 +3,12 @@
 //! Of its options only the directory of the transport files is left; the others belonged to the web interface, and who
 //! has them is told what to use instead.
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use spectrum2_config::Config;
+use spectrum2_config::entries;
 use spectrum2_config::instance::CONFIG_DIRECTORY;
 
 use crate::outcome::{Failure, io_failure};
@@ -17,9 +18,25 @@ pub const DEFAULT_FILE: &str = "/etc/spectrum2/spectrum_manager.cfg";
 
 const DIRECTORY_OPTION: &str = "service.config_directory";
 
-/// COMPAT(Spectrum 2): options of the web interface that a transport file does not have.
-const WEB_OPTIONS: [&str; 5] =
-    ["service.admin_username", "service.bind", "service.data_dir", "service.base_location", "servers.server"];
+/// COMPAT(Spectrum 2): all the other options that its manager knew; they were those of the web interface.
+const WEB_OPTIONS: [&str; 16] = [
+    "service.admin_username",
+    "service.admin_password",
+    "service.bind",
+    "service.port",
+    "service.cert",
+    "service.data_dir",
+    "service.base_location",
+    "servers.server",
+    "database.type",
+    "database.database",
+    "database.server",
+    "database.user",
+    "database.password",
+    "database.port",
+    "database.prefix",
+    "logging.config",
+];
 
 /// What the file says.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -46,30 +63,24 @@ impl Settings {
         Ok(Self::parse(&text, file))
     }
 
-    /// The grammar is that of transport files, so to their reader some options of the manager are unknown ones, and the
-    /// others are set to something.
     fn parse(text: &str, file: &Path) -> (Self, Vec<String>) {
         let mut settings = Self { config_directory: CONFIG_DIRECTORY.into() };
-        let mut warnings = Vec::new();
-        let config = Config::outline(text, file);
-        let without_any = Config::outline("", file);
-        let mut of_web: Vec<&str> = without_any.changes(&config).map(|option| option.name).collect();
-        for entry in &config.unknown {
+        let (entries, wrong) = entries(text);
+        let warning = |line: usize, text: &str| format!("{}:{line}: {text}", file.display());
+        let mut warnings: Vec<String> = wrong.into_iter().map(|(line, text)| warning(line, text)).collect();
+        let mut of_web = BTreeSet::new();
+        for entry in &entries {
             if entry.name == DIRECTORY_OPTION {
                 settings.config_directory = entry.value.expose().into();
             } else if WEB_OPTIONS.contains(&entry.name.as_str()) {
-                of_web.push(&entry.name);
+                of_web.insert(entry.name.as_str());
             } else {
-                let line = entry.line.unwrap_or_default();
-                warnings.push(format!(
-                    "{}:{line}: {}: There is no such option. Correct or remove it.",
-                    file.display(),
-                    entry.name
-                ));
+                let text = format!("{}: There is no such option. Correct or remove it.", entry.name);
+                warnings.push(warning(entry.line.unwrap_or_default(), &text));
             }
         }
         if !of_web.is_empty() {
-            of_web.sort_unstable();
+            let of_web: Vec<&str> = of_web.into_iter().collect();
             warnings.push(format!(
                 "{}: {} do nothing: the web interface is not part of this version. Use spectrum2_manager status, users \
                  and user, and remove them.",
@@ -111,6 +122,29 @@ mod tests {
         let (settings, warnings) = Settings::parse("[service]\nconfig_dir=/x\n", Path::new("m.cfg"));
         assert_eq!(settings.config_directory, Path::new(CONFIG_DIRECTORY));
         assert_eq!(warnings, ["m.cfg:2: service.config_dir: There is no such option. Correct or remove it."]);
+    }
+
+    /// Also where it says what would be so anyway: an admin who reads the file must not take it for something that works.
+    #[test]
+    fn every_key_has_an_effect_or_a_word() {
+        for option in WEB_OPTIONS {
+            for value in ["", "0", "sqlite3", "localhost", "verona"] {
+                let (section, key) = option.split_once('.').unwrap();
+                let (_, warnings) =
+                    Settings::parse(&format!("[{section}]\n{key}={value}\n"), Path::new("m.cfg"));
+                let [warning] = warnings.as_slice() else { panic!("{option}={value}: {warnings:?}") };
+                assert!(warning.starts_with(&format!("m.cfg: {option} do nothing: ")), "{warning}");
+            }
+        }
+        for (line, words) in [
+            ("[purple]\nx=1\n", "m.cfg:2: purple.x: There is no such option."),
+            ("[service]\njid=a.example\n", "m.cfg:2: service.jid: There is no such option."),
+            ("[service]\nadmin\n", "m.cfg:2: This is neither "),
+            ("[service\n", "m.cfg:1: A section header ends with "),
+        ] {
+            let (_, warnings) = Settings::parse(line, Path::new("m.cfg"));
+            assert!(warnings.len() == 1 && warnings[0].starts_with(words), "{line}: {warnings:?}");
+        }
     }
 
     #[test]

@@ -52,6 +52,20 @@ pub use table::{
 };
 pub use value::{DatabaseKind, LogLevel, ProxyKind};
 
+/// The lines of a file that has the grammar of transport files and options of its own, and what is wrong with other
+/// lines: number and words.
+#[must_use]
+pub fn entries(text: &str) -> (Vec<Entry>, Vec<(usize, &'static str)>) {
+    let syntax = syntax::read(text);
+    let entry = |line: syntax::Line| Entry {
+        name: line.name,
+        value: Secret::new(line.value),
+        line: Some(line.number),
+    };
+    let wrong = syntax.errors.into_iter().map(|problem| (problem.number, problem.text));
+    (syntax.lines.into_iter().map(entry).collect(), wrong.collect())
+}
+
 /// Whether this can be the JID of a transport, which is a domain.
 ///
 /// # Errors
