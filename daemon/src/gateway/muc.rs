@@ -84,7 +84,7 @@ impl Room {
                 client.asked = nick;
             }
             if let Some(id) = client.id.take() {
-                // §7.2.2, example 21.
+                // As in the examples there; clients know by it which of their joins it answers.
                 stanza.set_attr("id", id);
             }
         }
