@@ -195,6 +195,27 @@ async fn who_sends_more_than_a_request_gets_his_answer_whole() {
     .await;
 }
 
+/// Who still writes when he is answered is not cut off: he would take the reset for the answer.
+#[tokio::test]
+async fn who_still_writes_when_he_is_answered_can_go_on() {
+    on_one_thread(async {
+        let place = Place::new();
+        let mut stream = place.connect().await;
+        stream.write_all(b"POST /metrics HTTP/1.1\r\nContent-Length: 20000\r\n\r\n").await.unwrap();
+        let mut answer = vec![0; 12];
+        stream.read_exact(&mut answer).await.unwrap();
+        assert_eq!(answer, b"HTTP/1.1 405");
+        // The server has ended by now what it will end without waiting.
+        for _ in 0..100 {
+            tokio::task::yield_now().await;
+        }
+        for _ in 0..20 {
+            stream.write_all(&[b'x'; 1_000]).await.unwrap();
+        }
+    })
+    .await;
+}
+
 /// A client that keeps its end open after the answer does not keep its place.
 #[tokio::test(start_paused = true)]
 async fn who_stays_after_the_answer_holds_others_up_no_longer_than_a_second() {
