@@ -566,7 +566,8 @@ async fn a_reload_names_what_waits_and_a_broken_file_changes_nothing() {
     world.place.write_config(port, "log_level=debug\nmax_stanza_size=20000");
     let reply = world.call("Reload", &()).await.unwrap();
     let waiting: Vec<String> = reply.body().deserialize().unwrap();
-    assert_eq!(waiting, ["service.max_stanza_size"]);
+    // The daemon has the level now; the backends have not.
+    assert_eq!(waiting, ["service.max_stanza_size", "service.log_level"]);
     world.place.write_config(port, "users_per_backend=several");
     let refused = world.call("Reload", &()).await.unwrap_err();
     assert_eq!(refused.0, "im.spectrum.Transport1.Error.Failed");
