@@ -6,7 +6,7 @@ use proptest::test_runner::RngSeed;
 use std::ops::{Deref, DerefMut};
 use std::path::PathBuf;
 
-use spectrum2_backend_protocol::{Decoder, Frame, Login, MAX_FRAME};
+use spectrum2_backend_protocol::{Buddy, Decoder, Frame, Login, MAX_FRAME, StatusType};
 use spectrum2_config::Secret;
 use spectrum2_xmpp::Element;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -18,6 +18,20 @@ use crate::xmpp_link::Settings;
 /// The stanza that `xml` is.
 pub fn stanza(xml: &str) -> Element {
     Element::parse(xml).unwrap()
+}
+
+/// What a backend tells a user of a contact.
+pub fn buddy(user: &str, name: &str, alias: &str, status: StatusType) -> Frame {
+    Frame::BuddyChanged(Buddy {
+        user_name: user.into(),
+        buddy_name: name.into(),
+        alias: Some(alias.into()),
+        groups: vec!["Capulets".into()],
+        status: Some(status.into()),
+        status_message: Some(String::new()),
+        icon_hash: Some(String::new()),
+        blocked: Some(false),
+    })
 }
 
 /// Frames for backends, and to which, oldest first.

@@ -35,30 +35,15 @@ const PRIVATE: usize = 500;
 const LONGEST: usize = 200 << 10;
 
 impl Room {
-    /// Sends a stanza to all clients that are in the room; only copies are made that must be.
-    pub fn to_all(&self, cx: &mut Context, user: &BareJid, mut stanza: Element) {
-        let mut clients = self.clients.keys();
-        let Some(last) = clients.next_back() else { return };
-        for client in clients {
-            let mut copy = stanza.clone();
-            copy.set_attr("to", presence::full(user, client));
-            cx.send(copy);
-        }
-        stanza.set_attr("to", presence::full(user, last));
-        cx.send(stanza);
+    /// Sends a stanza to all clients that are in the room.
+    pub fn to_all(&self, cx: &mut Context, user: &BareJid, stanza: Element) {
+        to_each(cx, user, self.clients.keys(), stanza);
     }
 
     /// Sends a message to those clients that have seen what is in the room.
-    pub fn to_present(&self, cx: &mut Context, user: &BareJid, mut stanza: Element) {
-        let mut clients = self.clients.iter().filter(|(_, client)| !client.waiting).map(|(name, _)| name);
-        let Some(last) = clients.next_back() else { return };
-        for client in clients {
-            let mut copy = stanza.clone();
-            copy.set_attr("to", presence::full(user, client));
-            cx.send(copy);
-        }
-        stanza.set_attr("to", presence::full(user, last));
-        cx.send(stanza);
+    pub fn to_present(&self, cx: &mut Context, user: &BareJid, stanza: Element) {
+        let present = self.clients.iter().filter(|(_, client)| !client.waiting);
+        to_each(cx, user, present.map(|(name, _)| name), stanza);
     }
 
     /// Shows a client who is there: first the others, then itself (XEP-0045 §7.2.3).
@@ -968,6 +953,23 @@ impl User {
             self.leave_room(cx, node, client, None);
         }
     }
+}
+
+/// Sends a stanza to these clients of a user; only copies are made that must be.
+fn to_each<'a>(
+    cx: &mut Context,
+    user: &BareJid,
+    mut clients: impl DoubleEndedIterator<Item = &'a String>,
+    mut stanza: Element,
+) {
+    let Some(last) = clients.next_back() else { return };
+    for client in clients {
+        let mut copy = stanza.clone();
+        copy.set_attr("to", presence::full(user, client));
+        cx.send(copy);
+    }
+    stanza.set_attr("to", presence::full(user, last));
+    cx.send(stanza);
 }
 
 /// The nick that a stanza is addressed to.

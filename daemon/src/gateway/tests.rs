@@ -15,7 +15,7 @@ use spectrum2_xmpp::{Element, ns};
 use super::admin::{Memory, Notice, Outcome, Ticket};
 use super::{Action, Event, Gateway, Link, Time};
 use crate::storage::{Answer, Archives, Registration, Request, StoredContact, StoredUser};
-use crate::testing::Frames;
+use crate::testing::{Frames, buddy};
 
 mod adhoc;
 mod admin;
@@ -321,17 +321,7 @@ impl Stage {
 
     /// The network tells Romeo of a contact.
     fn buddy(&mut self, link: Link, name: &str, alias: &str, status: StatusType) {
-        let buddy = Buddy {
-            user_name: "romeo@example.org".into(),
-            buddy_name: name.into(),
-            alias: Some(alias.into()),
-            groups: vec!["Capulets".into()],
-            status: Some(status.into()),
-            status_message: Some(String::new()),
-            icon_hash: Some(String::new()),
-            blocked: Some(false),
-        };
-        self.network(link, Frame::BuddyChanged(buddy));
+        self.network(link, buddy("romeo@example.org", name, alias, status));
     }
 
     /// Takes the first stanza sent that fits.

@@ -19,7 +19,7 @@ use super::Server;
 use crate::client::{self, Client, Cover};
 use crate::gateway::{Action, Event, Link, Time};
 use crate::storage::{Answer, Archives, Request, StoredUser};
-use crate::testing::Frames;
+use crate::testing::{Frames, buddy};
 
 mod accounts;
 mod chaos;
@@ -303,17 +303,7 @@ impl Stage {
 
     /// The network tells Romeo of a contact.
     fn buddy(&mut self, link: Link, name: &str, alias: &str, status: StatusType) {
-        let buddy = Buddy {
-            user_name: ROMEO_JID.into(),
-            buddy_name: name.into(),
-            alias: Some(alias.into()),
-            groups: vec!["Capulets".into()],
-            status: Some(status.into()),
-            status_message: Some(String::new()),
-            icon_hash: Some(String::new()),
-            blocked: Some(false),
-        };
-        self.network(link, Frame::BuddyChanged(buddy));
+        self.network(link, buddy(ROMEO_JID, name, alias, status));
     }
 
     /// Somebody on the network writes to Romeo.
