@@ -196,9 +196,8 @@ async def test_a_network_that_repeats_itself_is_archived_once(xmpp, transport, n
     assert [line.body for line in await romeo.reads_archive(room)] == texts
 
 
-@pytest.mark.parametrize("size", [10000, 0])
-async def test_who_stays_connected_misses_nothing(xmpp, transport, tybalt, size):
-    gateway = await transport("irc", settings__stay_connected=1, service__archive_size=size)
+async def goes_away(xmpp, gateway, tybalt) -> str:
+    """Romeo hears something in a room, and goes without leaving it; returns the room."""
     romeo = await xmpp.login("romeo")
     await romeo.logs_in(gateway.jid, username="romeo")
     room = f"#verona@{gateway.jid}"
@@ -206,16 +205,27 @@ async def test_who_stays_connected_misses_nothing(xmpp, transport, tybalt, size)
     await is_told(tybalt, romeo, room, "heard")
     await romeo.disconnects()
     await is_away(tybalt, "romeo")
+    return room
+
+
+async def comes_back(xmpp, room: str, tybalt) -> tuple:
+    """Romeo comes back when all that Tybalt has said is there; returns him and what was said before."""
+    tybalt.says("romeo", "A word with you")
+    romeo = await xmpp.login("romeo")
+    # The last of what was said meanwhile.
+    await romeo.receives(message("A word with you"))
+    return romeo, await enters(romeo, room, "romeo")
+
+
+@pytest.mark.parametrize("size", [10000, 0])
+async def test_who_stays_connected_misses_nothing(xmpp, transport, tybalt, size):
+    gateway = await transport("irc", settings__stay_connected=1, service__archive_size=size)
+    room = await goes_away(xmpp, gateway, tybalt)
 
     lines = [f"missed {n}" for n in range(25)]
     for line in lines:
         tybalt.says("#verona", line)
-    tybalt.says("romeo", "A word with you")
-
-    romeo = await xmpp.login("romeo")
-    # The last of what was said meanwhile.
-    await romeo.receives(message("A word with you"))
-    past = await enters(romeo, room, "romeo")
+    romeo, past = await comes_back(xmpp, room, tybalt)
     assert past[-25:] == lines and past[:-25] in ([], ["heard"])
     assert await enters(romeo, room, "romeo", history(maxstanzas="0")) == []
     await is_told(tybalt, romeo, room, "live")
@@ -223,13 +233,7 @@ async def test_who_stays_connected_misses_nothing(xmpp, transport, tybalt, size)
 
 async def test_who_stays_connected_is_in_his_rooms_after_a_restart(xmpp, transport, tybalt):
     gateway = await transport("irc", settings__stay_connected=1)
-    romeo = await xmpp.login("romeo")
-    await romeo.logs_in(gateway.jid, username="romeo")
-    room = f"#verona@{gateway.jid}"
-    await enters(romeo, room, "romeo")
-    await is_told(tybalt, romeo, room, "heard")
-    await romeo.disconnects()
-    await is_away(tybalt, "romeo")
+    room = await goes_away(xmpp, gateway, tybalt)
     before = [f"before {n}" for n in range(15)]
     for line in before:
         tybalt.says("#verona", line)
@@ -242,11 +246,6 @@ async def test_who_stays_connected_is_in_his_rooms_after_a_restart(xmpp, transpo
     after = [f"after {n}" for n in range(15)]
     for line in after:
         tybalt.says("#verona", line)
-    tybalt.says("romeo", "A word with you")
-
-    romeo = await xmpp.login("romeo")
-    # The last of what was said meanwhile.
-    await romeo.receives(message("A word with you"))
-    past = await enters(romeo, room, "romeo")
+    romeo, past = await comes_back(xmpp, room, tybalt)
     assert past[-30:] == before + after
     await is_told(tybalt, romeo, room, "live")
