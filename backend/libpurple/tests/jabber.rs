@@ -223,6 +223,10 @@ fn what_spectrum_2_kept_of_an_account_is_taken_over() {
         assert!(saved.contains("\ntext\ttoken\ta & b\n"), "{saved}");
         assert!(saved.contains("\nprofile\t\t<vCard"), "{saved}");
         assert!(!saved.contains("stay_connected") && !saved.contains("connect_server"), "{saved}");
+        // Its end is told, which must not come instead of the next one's start.
+        drop(romeo);
+        let ended = stage.zygote.says();
+        assert!(ended.starts_with("ended ") && ended.ends_with(" exit 0"), "{ended}");
     }
     assert_eq!(std::fs::read_to_string(stage.scratch.0.join("state/accounts.xml")).unwrap(), accounts);
 }
