@@ -47,6 +47,13 @@ fn log_in(stage: &Stage, user: &str, name: &str) -> Daemon {
     daemon
 }
 
+/// Closes the connection of a process, whose end the zygote tells: it must not come instead of the next one's start.
+fn ends(stage: &Stage, daemon: Daemon) {
+    drop(daemon);
+    let ended = stage.zygote.says();
+    assert!(ended.starts_with("ended ") && ended.ends_with(" exit 0"), "{ended}");
+}
+
 fn expect_request(daemon: &mut Daemon, from: &str) {
     daemon.expect("AUTH_REQUEST", |frame| {
         matches!(frame, Frame::AuthRequest(buddy) if buddy.buddy_name == from).then_some(())
@@ -201,7 +208,7 @@ fn profiles_and_pictures_go_both_ways() {
     // Picture and profile are kept for the next login, in whichever process.
     juliet.logout(JULIET);
     romeo.expect_buddy(JULIET_THERE, |juliet| juliet.status == Some(5));
-    drop(juliet);
+    ends(&stage, juliet);
     let _juliet = log_in(&stage, JULIET, JULIET_THERE);
     romeo.expect_buddy(JULIET_THERE, |juliet| {
         juliet.status == Some(0) && juliet.icon_hash.as_deref() == Some(PICTURE_HASH)
@@ -223,10 +230,7 @@ fn what_spectrum_2_kept_of_an_account_is_taken_over() {
         assert!(saved.contains("\ntext\ttoken\ta & b\n"), "{saved}");
         assert!(saved.contains("\nprofile\t\t<vCard"), "{saved}");
         assert!(!saved.contains("stay_connected") && !saved.contains("connect_server"), "{saved}");
-        // Its end is told, which must not come instead of the next one's start.
-        drop(romeo);
-        let ended = stage.zygote.says();
-        assert!(ended.starts_with("ended ") && ended.ends_with(" exit 0"), "{ended}");
+        ends(&stage, romeo);
     }
     assert_eq!(std::fs::read_to_string(stage.scratch.0.join("state/accounts.xml")).unwrap(), accounts);
 }
